@@ -1,0 +1,44 @@
+"""The wall: Docker and only Docker. It knows nothing of crops, metrics or vendors.
+
+Two nouns and a verb: a `Spec` goes in, an `Outcome` comes out, `run` is between them.
+"""
+
+from sandbox.engine import connect, engine_errors
+from sandbox.images import (
+    NotLoadable,
+    engine_version,
+    find_image,
+    labelled,
+    load_image,
+    pull_image,
+    remove_images,
+    save_image,
+)
+from sandbox.lock import host_lock
+from sandbox.policy import SandboxPolicy, load_policy
+from sandbox.run import remove_leftovers, run
+from sandbox.spec import Limits, Mount, Outcome, SandboxError, Spec, Status
+
+__all__ = [
+    "Limits",
+    "Mount",
+    "NotLoadable",
+    "Outcome",
+    "SandboxError",
+    "SandboxPolicy",
+    "Spec",
+    "Status",
+    "connect",
+    "engine_errors",
+    "engine_version",
+    "find_image",
+    "host_lock",
+    "labelled",
+    "load_image",
+    "load_policy",
+    "pull_image",
+    "remove_images",
+    "remove_leftovers",
+    "run",
+    "save_image",
+]

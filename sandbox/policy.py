@@ -1,0 +1,83 @@
+"""policies/sandbox.toml, read strictly: what an operator may narrow, and no further."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from sandbox.spec import Limits, SandboxError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUNTIMES = ("runc", "runsc")
+
+# No file can go beyond these.
+_CEILING = {
+    "tmp_bytes": 64 * 2**30,
+    "shm_bytes": 64 * 2**30,
+    "processes": 4096,
+    "open_files": 65536,
+    "check_seconds": 3600,
+    "predict_seconds": 7 * 24 * 3600,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxPolicy:
+    """The values of sandbox.toml, with the digest of the file they came from."""
+
+    runtime: str
+    tmp_bytes: int
+    shm_bytes: int
+    processes: int
+    open_files: int
+    check_seconds: int
+    predict_seconds: int
+    sha256: str
+
+    def limits(self, verb: str, cpus: float, memory: int) -> Limits:
+        """The limits of one container that runs `verb`."""
+        seconds = {"check": self.check_seconds, "predict": self.predict_seconds}[verb]
+        return Limits(
+            cpus=cpus,
+            memory=memory,
+            tmp=self.tmp_bytes,
+            shm=self.shm_bytes,
+            processes=self.processes,
+            open_files=self.open_files,
+            seconds=seconds,
+        )
+
+
+def load_policy(path: Path) -> SandboxPolicy:
+    """Read `path`; an unknown, missing or too generous key is a SandboxError."""
+    try:
+        raw = path.read_bytes()
+        values = tomllib.loads(raw.decode())
+    except (OSError, ValueError) as error:
+        raise SandboxError(f"{path} cannot be read as TOML: {error}") from error
+    problems = [*_names(values), *(_value(key, values[key]) for key in sorted(values))]
+    if any(problems):
+        raise SandboxError(f"{path}: " + "; ".join(filter(None, problems)) + ".")
+    return SandboxPolicy(**values, sha256=hashlib.sha256(raw).hexdigest())
+
+
+def _names(values: dict[str, Any]) -> list[str]:
+    known = {field.name for field in fields(SandboxPolicy)} - {"sha256"}
+    return [
+        *(f"unknown key {key!r}" for key in sorted(values.keys() - known)),
+        *(f"missing key {key!r}" for key in sorted(known - values.keys())),
+    ]
+
+
+def _value(key: str, value: Any) -> str | None:  # noqa: ANN401 - whatever TOML holds
+    if key == "runtime":
+        return None if value in RUNTIMES else f"runtime must be one of {', '.join(RUNTIMES)}"
+    ceiling = _CEILING.get(key)
+    if ceiling is None:
+        return None
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return None if whole and 1 <= value <= ceiling else f"{key} must be 1 to {ceiling}"

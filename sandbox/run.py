@@ -1,0 +1,167 @@
+"""Run one container behind the wall, and leave nothing of it behind."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import docker.errors
+import requests.exceptions
+
+from sandbox.engine import connect, engine_errors
+from sandbox.readback import differences
+from sandbox.spec import Outcome, SandboxError, Spec, Status
+from sandbox.wall import RUN_LABEL, create_arguments, fresh_uid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from docker import APIClient
+
+# What stays free beside the reservation, so that the result itself can be written.
+_HEADROOM = 64 * 2**20
+_KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE of linux/falloc.h
+# The conventions of `docker run`: found but not executable, not found.
+_NOT_STARTABLE = (126, 127)
+
+
+def run(spec: Spec, scratch: Path, seccomp: str) -> Outcome:
+    """Run `spec` to its end or its deadline.
+
+    1. Make the output file, reserve its disk, and open it before anything runs.
+    2. Create the container: the whole wall is `create_arguments`.
+    3. Compare what the engine made with what was asked, and refuse any difference.
+    4. Start, and wait no longer than the deadline.
+    5. Ask the engine how it ended: its words never come from the program.
+    6. Remove the container whatever happened, and make sure it is gone.
+    7. Only then read the output, through the descriptor of step 1.
+
+    `scratch` is a directory that only the operator can enter. Raises SandboxError for
+    every trouble that is not the submission's.
+    """
+    client = connect()
+    with _output_file(scratch, spec.limits.file_size) as (path, descriptor):
+        asked = create_arguments(spec, str(path), fresh_uid(), seccomp)
+        with engine_errors(), _container(client, asked, spec.run) as container:
+            _require_equal(client, asked, container)
+            started = time.monotonic()
+            status, exit_code = _start_and_wait(client, container, spec.limits.seconds)
+            seconds = time.monotonic() - started
+        output = os.pread(descriptor, spec.output_size + 1, 0)
+    return Outcome(status, output, exit_code, seconds)
+
+
+@contextmanager
+def _output_file(scratch: Path, reserve: int) -> Iterator[tuple[Path, int]]:
+    """One empty file that any uid may write, in a directory that no other user enters."""
+    path = scratch / "predictions"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        os.fchmod(descriptor, 0o666)  # past the umask; the directory is 0700
+        _reserve(descriptor, reserve)
+        yield path, descriptor
+    finally:
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Have `size` bytes of disk set aside without changing the file's length."""
+    disk = os.fstatvfs(descriptor)
+    free = disk.f_bavail * disk.f_frsize
+    libc = ctypes.CDLL(None, use_errno=True)
+    reserved = libc.fallocate(descriptor, _KEEP_SIZE, ctypes.c_long(0), ctypes.c_long(size)) == 0
+    # Some file systems cannot reserve; there the free space is all there is to go by.
+    full = not reserved and ctypes.get_errno() in {errno.ENOSPC, errno.EDQUOT}
+    if full or free < size + _HEADROOM:
+        raise SandboxError(
+            f"The disk of the workspace has {free // 2**20} MiB free, and a run sets aside "
+            f"{(size + _HEADROOM) // 2**20} MiB. Free some, or lower tmp_bytes and shm_bytes in "
+            "policies/sandbox.toml."
+        )
+
+
+@contextmanager
+def _container(client: APIClient, asked: dict[str, Any], run: str) -> Iterator[str]:
+    """A created container, gone at the end together with its anonymous volumes."""
+    try:
+        yield client.create_container_from_config(asked)["Id"]
+    finally:
+        with _uninterrupted():
+            remove_leftovers(client, {RUN_LABEL: run})
+
+
+def remove_leftovers(client: APIClient, label: dict[str, str] | None = None) -> int:
+    """Remove every container that carries `label` (by default any run's); returns how many.
+
+    Raises SandboxError when one is still there afterwards.
+    """
+    name, value = next(iter((label or {RUN_LABEL: ""}).items()))
+    filters = {"label": f"{name}={value}" if value else name}
+    with engine_errors():
+        found = client.containers(all=True, filters=filters)
+        for container in found:
+            try:
+                client.remove_container(container["Id"], v=True, force=True)
+            except docker.errors.APIError as error:
+                if error.status_code not in {404, 409}:  # gone, or already being removed
+                    raise
+        deadline = time.monotonic() + 30
+        while client.containers(all=True, filters=filters):
+            if time.monotonic() > deadline:
+                raise SandboxError(
+                    "A container of this run could not be removed. Look at `docker ps -a "
+                    f"--filter label={name}`, and restart the engine if it does not go."
+                )
+            time.sleep(0.05)
+    return len(found)
+
+
+def _require_equal(client: APIClient, asked: dict[str, Any], container: str) -> None:
+    image = client.inspect_image(asked["Image"])["Config"] or {}
+    wrong = differences(asked, image, client.inspect_container(container))
+    if wrong:
+        raise SandboxError(
+            "The engine made a container that differs from what was asked, so it was not started: "
+            f"{', '.join(wrong)}. Look for a default in the engine's daemon.json that sets it."
+        )
+
+
+def _start_and_wait(client: APIClient, container: str, seconds: float) -> tuple[Status, int | None]:
+    try:
+        client.start(container)
+    except docker.errors.APIError:
+        code = int(client.inspect_container(container)["State"]["ExitCode"])
+        if code in _NOT_STARTABLE:
+            return Status.START_FAILED, code
+        raise
+    try:
+        client.wait(container, timeout=seconds)  # type: ignore[arg-type]  # requests takes floats
+    except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
+        client.ping()  # a dead engine is our trouble, a slow program the submission's
+        if client.inspect_container(container)["State"]["Running"]:
+            return Status.TIMEOUT, None
+    state = client.inspect_container(container)["State"]
+    return _status(state), int(state["ExitCode"])
+
+
+def _status(state: dict[str, Any]) -> Status:
+    if state["ExitCode"] == 0:
+        return Status.OK
+    return Status.OUT_OF_MEMORY if state["OOMKilled"] else Status.NONZERO_EXIT
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back until the removal is done."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
