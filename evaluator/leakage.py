@@ -1,0 +1,64 @@
+"""Count how many bits one run's record can carry out.
+
+A record that can take M values tells its reader at most log2 M bits, whatever the submission
+did and whatever the bits are about (tiles, labels, the host). Bits are given in tenths,
+rounded up, so that a sum of them never understates.
+"""
+
+from datetime import UTC, datetime
+from math import prod
+
+from evaluator.scoring import Grid, Holdout
+from evaluator.status import STATUSES
+
+
+def phase_bits(holdout: Holdout, grid: Grid) -> float:
+    """Return log2(M + s - 1), M the scored records of one phase and s the statuses.
+
+    M is the product of min(n, steps) + 1 over the independent figures: accuracy, each class's
+    recall, and accuracy on the rare classes (everything else is a function of these). Where
+    class sizes are not published, n is the whole holdout: the bound is then above the truth,
+    but it says nothing of the sizes and anyone can recompute it.
+
+    Which rules refused a submission adds nothing: they were decided before it met a tile.
+    """
+    sizes = holdout.class_sizes or (holdout.tiles,) * len(holdout.classes)
+    rare = min(holdout.tiles, sum(sizes[index] for index in holdout.rare_indexes))
+    scored = (
+        _values(holdout.tiles, grid.accuracy)
+        * prod(_values(tiles, grid.recall) for tiles in sizes)
+        * _values(rare, grid.rare_accuracy)
+    )
+    return bits(scored + len(STATUSES) - 1)
+
+
+def release_bits(longest: int, slot: int) -> float:
+    """Return the bits in the slot of release: a run may last until a later one on purpose.
+
+    `longest` is the longest a run can take and `slot` the length of a release slot, both in
+    seconds: whenever it starts, a run ends in one of ceil(longest / slot) + 1 slots.
+    """
+    return bits(-(-longest // slot) + 1)
+
+
+def release_time(ended: float, slot: int) -> str:
+    """Return the end of the release slot in which `ended` lies, as RFC 3339 in UTC.
+
+    `ended` is in seconds since 1970, `slot` in seconds; slots are counted from 1970 too, so a
+    day's slot ends at midnight UTC.
+    """
+    return datetime.fromtimestamp((ended // slot + 1) * slot, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def bits(values: int) -> float:
+    """Return log2(values), rounded up to a tenth by integer arithmetic."""
+    return (values**10 - 1).bit_length() / 10
+
+
+def total(*parts: float) -> float:
+    """Return the sum of bits given in tenths, exact in tenths."""
+    return round(10 * sum(parts)) / 10
+
+
+def _values(tiles: int, steps: int) -> int:
+    return min(tiles, steps) + 1

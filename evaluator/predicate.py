@@ -1,0 +1,232 @@
+"""What a result says, field by field: the predicate of the statement that is signed.
+
+These models are the edge: they are read from files that others hand on, so they are strict,
+frozen and closed. docs/result.schema.json is generated from them. Nothing inside computes
+with them; `Dataset.holdout` and `Steps.grid` lead to the values of `evaluator.scoring`.
+"""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from evaluator import leakage
+from evaluator.scoring import PLACES, Grid, Holdout, Published, derive
+from evaluator.status import UNTOUCHED, Failure, Status
+
+
+def _is_step(value: float) -> float:
+    steps = round(1 / value)
+    if PLACES % steps or 1 / steps != value:
+        raise ValueError("a step is 1 divided by a divisor of 10,000")
+    return value
+
+
+def _is_time(value: str) -> str:
+    datetime.fromisoformat(value)
+    return value
+
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+ImageId = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+Word = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+~_-]{0,63}$")]
+ClassName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,255}$")]
+Rule = Annotated[str, Field(pattern=r"^EVA[0-9]{3}$")]
+Time = Annotated[
+    str,
+    Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"),
+    AfterValidator(_is_time),
+]
+Step = Annotated[float, Field(ge=1 / PLACES, le=1), AfterValidator(_is_step)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Bits = Annotated[float, Field(ge=0)]
+Interval = tuple[Share, Share]
+
+
+class Model(BaseModel):
+    """Exactly the fields named, of exactly their types, never changed."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class DigestSet(Model):
+    """An in-toto DigestSet with the one digest we use."""
+
+    sha256: Sha256
+
+
+class Subject(Model):
+    """What was evaluated: the submission's own bytes, or its image's digest."""
+
+    name: Literal["submission"]
+    digest: DigestSet
+
+
+class Submission(Model):
+    """How the submission was handed in, and of which bytes of it the subject is the SHA-256.
+
+    `file` is the file as handed in; an image named in a registry or an engine is known by its
+    `manifest` or its `config` (OCI image spec).
+    """
+
+    kind: Literal["onnx", "image"]
+    digest_of: Literal["file", "manifest", "config"]
+
+
+class Evaluator(Model):
+    """The program that evaluated."""
+
+    version: Word
+
+
+class Commitment(Model):
+    """An in-toto ResourceDescriptor of the file that commits the owner to the holdout."""
+
+    name: Literal["commitment.json"]
+    digest: DigestSet
+
+
+class Dataset(Model):
+    """The holdout, as far as the owner publishes it."""
+
+    version: Annotated[int, Field(ge=1)]
+    holdout_commitment: Commitment
+    holdout_tiles: Annotated[int, Field(ge=1)]
+    classes: Annotated[tuple[ClassName, ...], Field(min_length=2, max_length=255)]
+    rare_classes: Annotated[tuple[ClassName, ...], Field(min_length=1)]
+    class_sizes: tuple[Annotated[int, Field(ge=1)], ...] | None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        rare, classes, sizes = self.rare_classes, self.classes, self.class_sizes
+        if len({*classes}) < len(classes) or len({*rare}) < len(rare):
+            raise ValueError("a class is listed twice")
+        if not {*rare} <= {*classes}:
+            raise ValueError("a rare class is not a class")
+        if sizes is not None and (len(sizes), sum(sizes)) != (len(classes), self.holdout_tiles):
+            raise ValueError("the class sizes do not add up to the holdout")
+        return self
+
+    def holdout(self) -> Holdout:
+        """Return what scoring and leakage need of this."""
+        return Holdout(self.holdout_tiles, self.classes, self.rare_classes, self.class_sizes)
+
+
+class Policy(Model):
+    """SHA-256 of each policy file the run was under."""
+
+    sandbox: DigestSet
+    seccomp: DigestSet
+
+
+class Sandbox(Model):
+    """The wall as it was; `runner` is the id of our ONNX image, null for a vendor's own image."""
+
+    runtime: Word
+    engine: Word
+    runner: ImageId | None
+    device: Literal["cpu", "cuda"]
+    cpus: Annotated[float, Field(gt=0)]
+    memory_bytes: Annotated[int, Field(gt=0)]
+
+
+class Steps(Model):
+    """The published grid: every figure of that name is a whole number of these."""
+
+    accuracy: Step
+    recall: Step
+    rare_accuracy: Step
+
+    @classmethod
+    def of(cls, grid: Grid) -> Self:
+        """Return the grid as decimals."""
+        return cls(**{name: 1 / steps for name, steps in asdict(grid).items()})
+
+    def grid(self) -> Grid:
+        """Return how many of each step make 1."""
+        return Grid(**{name: round(1 / step) for name, step in self.model_dump().items()})
+
+
+class ScoredPhase(Model):
+    """Figures of a phase that was scored.
+
+    Independent: accuracy, recall and rare_accuracy, counts rounded half up to the grid. The
+    others follow from these, rounded half up to four decimals: macro_recall is the mean of
+    recall, rare_recall the mean over rare_classes, and each interval the 95 % Wilson score
+    interval (z = 1.959963984540054) over the tiles of the holdout or of the class.
+    """
+
+    status: Literal["OK"]
+    accuracy: Share
+    accuracy_interval: Interval
+    macro_recall: Share
+    rare_accuracy: Share
+    rare_accuracy_interval: Interval | None
+    rare_recall: Share
+    recall: dict[ClassName, Share]
+    recall_interval: dict[ClassName, Interval] | None
+
+    @classmethod
+    def of(cls, published: Published, grid: Grid, holdout: Holdout) -> Self:
+        """Return the phase with everything that follows from the published steps."""
+        return cls(status="OK", **asdict(derive(published, grid, holdout)))
+
+
+class RefusedPhase(Model):
+    """An admission rule was broken, so nothing ran."""
+
+    status: Literal["REFUSED"]
+    rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
+
+
+class FailedPhase(Model):
+    """The phase failed; its status is all that is said."""
+
+    status: Failure
+
+
+Phase = Annotated[ScoredPhase | RefusedPhase | FailedPhase, Field(discriminator="status")]
+
+
+class Phases(Model):
+    """As submitted; fine-tuning and the difference to it will stand beside it."""
+
+    baseline: Phase
+
+
+class LeakageBits(Model):
+    """Bits this record can carry, in tenths: the phase, the slot of its release, their sum."""
+
+    baseline: Bits
+    release: Bits
+    run: Bits
+
+    @classmethod
+    def of(cls, status: Status, holdout: Holdout, grid: Grid, release: float) -> Self:
+        """Return the bits of a record; none where the submission never met a tile."""
+        if status in UNTOUCHED:
+            return cls(baseline=0.0, release=0.0, run=0.0)
+        baseline = leakage.phase_bits(holdout, grid)
+        return cls(baseline=baseline, release=release, run=leakage.total(baseline, release))
+
+
+class About(Model):
+    """What a result says whatever came of the run; `released` is `leakage.release_time`."""
+
+    run: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    vendor: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    released: Time
+    submission: Submission
+    evaluator: Evaluator
+    dataset: Dataset
+    policy: Policy
+    sandbox: Sandbox
+    grid: Steps
+
+
+class Predicate(About):
+    """What the evaluator states about the submission."""
+
+    phases: Phases
+    leakage_bits: LeakageBits

@@ -1,0 +1,38 @@
+"""Read what a submission wrote: the one place where a vendor's bytes are parsed.
+
+The sandbox hands over the bytes of the pre-made file, at most one more than expected.
+There is no format to parse: byte i is the class of tile i.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluator.errors import SubmissionError
+
+
+def read_predictions(raw: bytes, count: int, classes: int) -> NDArray[np.uint8]:
+    """Return the predicted class of each tile, shape (count,), uint8, each below `classes`.
+
+    Raises SubmissionError with status OUTPUT_MISSING where nothing was written, and
+    OUTPUT_INVALID where there is not exactly one byte a tile or a byte names no class. How
+    many bytes there were, and which was wrong, stays out of the message: both were chosen by
+    a program that saw the tiles.
+    """
+    if not raw:
+        raise SubmissionError(
+            "OUTPUT_MISSING",
+            "The submission wrote no predictions. Write one byte a tile to /output/predictions.",
+        )
+    if len(raw) != count:
+        raise SubmissionError(
+            "OUTPUT_INVALID",
+            "The predictions do not have one byte a tile. Write each tile's class as one uint8, "
+            "in the order of tiles.npy, and nothing else.",
+        )
+    predictions = np.frombuffer(raw, dtype=np.uint8)
+    if int(predictions.max()) >= classes:
+        raise SubmissionError(
+            "OUTPUT_INVALID",
+            "A prediction names no class. Write the index of a class in manifest.json's `classes`.",
+        )
+    return predictions

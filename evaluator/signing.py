@@ -1,0 +1,149 @@
+"""Make the data owner's key, and sign results with it.
+
+The private key is a PKCS#8 PEM file that only its owner can read. P-256 is what we make, since
+every key service and cosign know it; Ed25519 is accepted. With a passphrase, openssl does the
+encrypting: its scrypt costs a guesser far more than the 2,048 rounds of PBKDF2 that
+`cryptography` would use and offers no way to raise.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import CryptoSigner, Signer, SSlibKey
+
+from evaluator.bundle import PAYLOAD_TYPE, encode, fingerprint
+from evaluator.errors import OwnerError
+
+ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
+
+PrivateKey = EllipticCurvePrivateKey | Ed25519PrivateKey
+
+
+def generate_key(pem: Path, public: Path, passphrase: bytes | None = None) -> str:
+    """Write a new P-256 key to `pem` (0600) and `public`, and return its fingerprint.
+
+    Raises OwnerError where either file exists, the passphrase is unfit, or openssl, which
+    encrypts, is missing.
+    """
+    for path in (pem, public):
+        if path.exists():
+            raise OwnerError(
+                f"{path} exists already, and a key that signed results must not be replaced. "
+                "Keep it, or move it away and publish the new public key beside the old one."
+            )
+    key = generate_private_key(SECP256R1())
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    if passphrase is not None:
+        private = _encrypt(private, passphrase)
+    _write_new(pem, private, 0o600)
+    spki = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    _write_new(public, spki, 0o644)
+    return fingerprint(key.public_key())
+
+
+def is_encrypted(pem: Path) -> bool:
+    """Whether the key needs a passphrase; a file that cannot be read is left to `load_key`."""
+    try:
+        return ENCRYPTED in pem.read_bytes()
+    except OSError:
+        return False
+
+
+def load_key(pem: Path, passphrase: bytes | None = None) -> CryptoSigner:
+    """Return the signer of the key in `pem`; OwnerError where it cannot be had, and what to do."""
+    try:
+        # Opened once: the mode looked at is that of the bytes read.
+        with pem.open("rb") as file:
+            mode, raw = os.fstat(file.fileno()).st_mode, file.read(1 << 16)
+    except OSError as error:
+        raise OwnerError(
+            f"The signing key {pem} cannot be read ({error.strerror}). "
+            "`evaluator init` makes one; for an existing key check the path and the permissions."
+        ) from error
+    if mode & 0o077:
+        raise OwnerError(
+            f"The signing key {pem} is open to other users of this host. Run: chmod 600 {pem}"
+        )
+    key = _parse(pem, raw, passphrase)
+    public = key.public_key()
+    return CryptoSigner(key, SSlibKey.from_crypto(public, keyid=fingerprint(public)))
+
+
+def sign(payload: bytes, signer: Signer) -> bytes:
+    """Return the bundle of `payload`, an in-toto statement in RFC 8785 bytes, with one signature.
+
+    The signer's keyid must be the SSH fingerprint that `load_key` gives it.
+    """
+    signature = Envelope(payload, PAYLOAD_TYPE, {}).sign(signer)
+    return encode(payload, bytes.fromhex(signature.signature), signature.keyid)
+
+
+def _parse(pem: Path, raw: bytes, passphrase: bytes | None) -> PrivateKey:
+    encrypted = ENCRYPTED in raw
+    if encrypted and not passphrase:
+        raise OwnerError(f"The signing key {pem} is encrypted. Give its passphrase.")
+    try:
+        key = load_pem_private_key(raw, passphrase if encrypted else None)
+    except (ValueError, TypeError) as error:
+        if encrypted:
+            raise OwnerError(
+                f"The passphrase does not open the signing key {pem}, or the file is damaged. "
+                "Try the passphrase again; else restore the file from its backup."
+            ) from error
+        raise OwnerError(
+            f"{pem} holds no private key in PKCS#8 PEM form. "
+            "An older PEM key is converted by: openssl pkcs8 -topk8 -nocrypt -in OLD -out NEW"
+        ) from error
+    if isinstance(key, Ed25519PrivateKey):
+        return key
+    if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1):
+        return key
+    raise OwnerError(f"The key in {pem} is neither P-256 nor Ed25519. Make one: `evaluator init`.")
+
+
+def _encrypt(private: bytes, passphrase: bytes) -> bytes:
+    """Encrypt a PKCS#8 PEM; the passphrase goes by a pipe, where no other process can see it."""
+    if not 1 <= len(passphrase) <= 512 or b"\n" in passphrase or b"\0" in passphrase:
+        raise OwnerError("A passphrase is one line of 1 to 512 bytes.")
+    read, write = os.pipe()
+    try:
+        os.write(write, passphrase + b"\n")  # fits a pipe's buffer, so it cannot block
+        os.close(write)
+        scrypt = ["-scrypt", "-scrypt_N", "16384", "-scrypt_r", "8", "-scrypt_p", "4"]
+        command = ["openssl", "pkcs8", "-topk8", *scrypt, "-passout", f"fd:{read}"]
+        done = subprocess.run(
+            command, input=private, capture_output=True, check=True, pass_fds=[read]
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise OwnerError(
+            "openssl, which encrypts the signing key, is missing or failed. "
+            "Install openssl 1.1 or later, or make the key without a passphrase."
+        ) from error
+    finally:
+        os.close(read)
+    return done.stdout
+
+
+def _write_new(path: Path, content: bytes, mode: int) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)  # the umask may have taken the public file's bits away
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)

@@ -1,0 +1,110 @@
+"""The bits stated are at least the logarithm of the records there are, found by enumeration."""
+
+from itertools import product
+from math import log2
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluator.leakage import bits, phase_bits, release_bits, release_time, total
+from evaluator.scoring import Counts, Grid, Holdout, publish
+from evaluator.status import STATUSES
+
+DAY = 86_400
+CROPS = tuple(f"crop {number}" for number in range(9))
+
+
+def every_record(sizes: tuple[int, ...], rare: tuple[str, ...], grid: Grid) -> int:
+    """Count the different records of one phase by trying every number of right tiles."""
+    names = CROPS[: len(sizes)]
+    seen = set()
+    for right in product(*(range(size + 1) for size in sizes)):
+        table = [[0] * len(sizes) for _ in sizes]
+        for index, (hits, size) in enumerate(zip(right, sizes, strict=True)):
+            table[index][index] = hits
+            table[index][(index + 1) % len(sizes)] += size - hits
+        seen.add(publish(Counts(names, rare, tuple(map(tuple, table))), grid))
+    return len(seen) + len(STATUSES) - 1
+
+
+@given(
+    sizes=st.lists(st.integers(1, 7), min_size=2, max_size=3).map(tuple),
+    steps=st.tuples(*[st.sampled_from([1, 2, 4, 5, 10, 100])] * 3),
+    published=st.booleans(),
+)
+def test_no_more_records_than_the_bits_allow(
+    sizes: tuple[int, ...], steps: tuple[int, int, int], *, published: bool
+) -> None:
+    """On every small case, log2 of the records that can be is within the bits stated."""
+    grid, rare = Grid(*steps), CROPS[:1]
+    holdout = Holdout(sum(sizes), CROPS[: len(sizes)], rare, sizes if published else None)
+
+    assert log2(every_record(sizes, rare, grid)) <= phase_bits(holdout, grid)
+
+
+def test_one_figure_alone_is_counted_exactly() -> None:
+    """With every other figure on one step or a single value, the bits are those of accuracy."""
+    sizes, grid = (1, 1), Grid(accuracy=10, recall=1, rare_accuracy=1)
+    holdout = Holdout(2, CROPS[:2], CROPS[:1], sizes)
+
+    # 3 accuracies x 2 x 2 recalls x 2 rare accuracies, and 8 ways to fail.
+    assert phase_bits(holdout, grid) == bits(3 * 2 * 2 * 2 + 8)
+
+
+def test_hidden_class_sizes_are_not_in_the_bits() -> None:
+    """Two holdouts that differ in unpublished sizes alone state the same bits."""
+    hidden = Holdout(100, CROPS[:2], CROPS[:1], None)
+    even, skewed = (Holdout(100, CROPS[:2], CROPS[:1], sizes) for sizes in [(50, 50), (1, 99)])
+
+    assert phase_bits(even, Grid()) != phase_bits(skewed, Grid())
+    assert phase_bits(hidden, Grid()) >= max(phase_bits(even, Grid()), phase_bits(skewed, Grid()))
+
+
+def test_sixteen_vendors_fit_the_default_budget() -> None:
+    """5,000 tiles of nine crops: 16 vendors x 5 submissions x 2 phases within 16,384 bits."""
+    holdout = Holdout(5000, CROPS, CROPS[-4:], None)
+    phase = phase_bits(holdout, Grid())
+
+    assert phase == 79.9
+    assert 16 * 5 * total(phase, phase, release_bits(6 * 3600, DAY)) < 16_384
+
+
+@given(st.integers(1, 2**90))
+def test_bits_round_a_logarithm_up(values: int) -> None:
+    """Never below log2, and above it by no more than a tenth."""
+    assert log2(values) <= bits(values) + 1e-12
+    assert bits(values) < log2(values) + 0.1 + 1e-12
+
+
+@pytest.mark.parametrize(("values", "expected"), [(1, 0.0), (2, 1.0), (3, 1.6), (1024, 10.0)])
+def test_bits_of_known_alphabets(values: int, expected: float) -> None:
+    """A whole number of bits is not pushed to the next tenth."""
+    assert bits(values) == expected
+
+
+@given(st.lists(st.integers(0, 10**5)))
+def test_sum_of_tenths_is_exact(tenths: list[int]) -> None:
+    """Adding does not drift, however many runs are added."""
+    assert total(*(part / 10 for part in tenths)) == sum(tenths) / 10
+
+
+@given(start=st.integers(0, 10 * DAY), longest=st.integers(1, 3 * DAY), slot=st.integers(1, DAY))
+def test_no_more_release_slots_than_the_bits_allow(start: int, longest: int, slot: int) -> None:
+    """Wherever in a slot a run starts, it cannot pick among more slots than are counted."""
+    slots = (start + longest) // slot - start // slot + 1
+
+    assert log2(slots) <= release_bits(longest, slot)
+
+
+@pytest.mark.parametrize(
+    ("ended", "expected"),
+    [
+        (0.0, "1970-01-02T00:00:00Z"),
+        (1_795_391_999.9, "2026-11-23T00:00:00Z"),
+        (1_795_392_000.0, "2026-11-24T00:00:00Z"),
+    ],
+)
+def test_release_is_the_end_of_the_slot(ended: float, expected: str) -> None:
+    """All runs of one day are released as it ends, so their order within it does not show."""
+    assert release_time(ended, DAY) == expected

@@ -1,0 +1,170 @@
+"""Steps 7 to 11 of verification: a signed statement must also be a result that adds up."""
+
+import json
+from functools import reduce
+from operator import getitem
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rfc8785
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluator.bundle import encode, fingerprint, pae
+from evaluator.errors import VerificationError
+from evaluator.verify import verify
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+KEY = ec.generate_private_key(ec.SECP256R1())
+PUBLIC = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+NAMES = [
+    "result-scored.json",
+    "result-scored-without-class-sizes.json",
+    "result-timeout.json",
+    "result-refused.json",
+]
+
+Statement = dict[str, Any]
+
+
+def golden(name: str = "result-scored.json") -> Statement:
+    """One of the statements that test_result.py writes."""
+    statement: Statement = json.loads((GOLDEN / name).read_text())
+    return statement
+
+
+def signed(payload: bytes) -> bytes:
+    """Return a bundle of any payload, signed by KEY without asking what it says."""
+    signature = KEY.sign(pae(payload), ec.ECDSA(SHA256()))
+    return encode(payload, signature, fingerprint(KEY.public_key()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_genuine_result_verifies(name: str) -> None:
+    """The positive control of every test below: each golden statement, signed, verifies."""
+    payload = rfc8785.dumps(golden(name))
+
+    verified = verify(signed(payload), PUBLIC)
+
+    assert verified.payload == payload == verified.result.payload()
+    assert verified.keyid == fingerprint(KEY.public_key())
+
+
+@given(index=st.integers(0), flip=st.integers(1, 255), name=st.sampled_from(NAMES))
+def test_any_flipped_byte_is_found(index: int, flip: int, name: str) -> None:
+    """Whichever byte of the file changes, verification fails, and with its own error only."""
+    altered = bytearray(signed(rfc8785.dumps(golden(name))))
+    altered[index % len(altered)] ^= flip
+
+    with pytest.raises(VerificationError):
+        verify(bytes(altered), PUBLIC)
+
+
+SCORED = "predicate.phases.baseline"
+CHANGES = [
+    # A field too many or too few, a value of the wrong type, lists that disagree.
+    (f"{SCORED}.confusion", [], "Step 8"),
+    (f"{SCORED}.status", "SANDBOX_ERROR", "Step 8"),
+    (f"{SCORED}.status", "TIMEOUT", "Step 8"),
+    (f"{SCORED}.accuracy", "0.847", "Step 8"),
+    ("predicateType", "https://submission-evaluator.example/evaluation-result/v2", "Step 8"),
+    ("subject", [], "Step 8"),
+    ("predicate.grid.recall", 0.003, "Step 8"),
+    ("predicate.grid.recall", 1 / 3, "Step 8"),
+    ("predicate.grid.recall", 5e-324, "Step 8"),
+    ("predicate.dataset.class_sizes", [201, 80, 20], "Step 8"),
+    # Independent figures between two steps of the grid.
+    (f"{SCORED}.accuracy", 0.8471, "Step 9, grid"),
+    (f"{SCORED}.recall.pea", 0.855, "Step 9, grid"),
+    (f"{SCORED}.rare_accuracy", 0.8305, "Step 9, grid"),
+    (f"{SCORED}.recall", {"barley": 0.86, "maize": 0.83}, "Step 9, grid"),
+    # On the grid, but 254/300 is 0.847 and 255/300 is 0.85; 20 tiles move by steps of 0.05;
+    # and the recalls say that about 254 tiles are right, of the rare ones about 83 of 100.
+    (f"{SCORED}.accuracy", 0.848, "Step 9, counts"),
+    (f"{SCORED}.recall.pea", 0.86, "Step 9, counts"),
+    (f"{SCORED}.accuracy", 0.75, "Step 9, counts"),
+    (f"{SCORED}.accuracy", 0.95, "Step 9, counts"),
+    (f"{SCORED}.rare_accuracy", 0.5, "Step 9, counts"),
+    # Functions of those that do not follow.
+    (f"{SCORED}.macro_recall", 0.8468, "Step 10"),
+    (f"{SCORED}.rare_recall", 0.8401, "Step 10"),
+    (f"{SCORED}.accuracy_interval", [0.8, 0.8833], "Step 10"),
+    (f"{SCORED}.rare_accuracy_interval", None, "Step 10"),
+    (f"{SCORED}.recall_interval.pea", [0.0, 1.0], "Step 10"),
+    ("predicate.leakage_bits.baseline", 1.0, "Step 11"),
+    ("predicate.leakage_bits.run", 1.0, "Step 11"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "step"), CHANGES)
+def test_signed_nonsense_is_found(path: str, value: object, step: str) -> None:
+    """Not even the owner of the key can sign figures that contradict each other."""
+    statement = golden()
+    *parents, last = path.split(".")
+    reduce(getitem, parents, statement)[last] = value
+
+    with pytest.raises(VerificationError, match=step):
+        verify(signed(rfc8785.dumps(statement)), PUBLIC)
+
+
+def test_impossible_accuracy_is_found_without_class_sizes() -> None:
+    """The size of the holdout alone rules out an accuracy between two of its counts."""
+    statement = golden("result-scored-without-class-sizes.json")
+    statement["predicate"]["phases"]["baseline"]["accuracy"] = 0.848
+
+    with pytest.raises(VerificationError, match="Step 9, counts"):
+        verify(signed(rfc8785.dumps(statement)), PUBLIC)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"\xff", b"{", b'{"a":1e400}', b"[" * 100_000, b'{"a":NaN}', b"9" * 400],
+    ids=["empty", "utf8", "cut", "infinite", "deep", "nan", "large"],
+)
+def test_signed_bytes_that_are_no_json_are_found(payload: bytes) -> None:
+    """A signature over anything else is not a result."""
+    with pytest.raises(VerificationError, match="Step 7"):
+        verify(signed(payload), PUBLIC)
+
+
+def test_signed_statement_in_another_spelling_is_found() -> None:
+    """The same JSON with spaces would make two files of one result."""
+    payload = json.dumps(golden(), sort_keys=True).encode()
+
+    with pytest.raises(VerificationError, match="Step 7"):
+        verify(signed(payload), PUBLIC)
+
+
+leaves = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False)
+values = leaves | st.text(max_size=8) | st.lists(leaves, max_size=3)
+
+
+@given(data=st.data(), value=values, name=st.sampled_from(NAMES))
+def test_any_signed_value_is_refused_in_words(
+    data: st.DataObject, value: object, name: str
+) -> None:
+    """Any JSON value anywhere in a signed statement: the result, or VerificationError alone."""
+    statement = golden(name)
+    place: Any = statement
+    while True:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        key = data.draw(st.sampled_from(keys))
+        if not isinstance(place[key], dict | list) or not place[key] or data.draw(st.booleans()):
+            break
+        place = place[key]
+    place[key] = value
+    try:
+        payload = rfc8785.dumps(statement)
+    except ValueError:
+        return  # it cannot be written, so it cannot be signed
+
+    try:
+        verified = verify(signed(payload), PUBLIC)
+    except VerificationError:
+        return
+
+    assert verified.result.payload() == payload
