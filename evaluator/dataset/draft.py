@@ -1,0 +1,93 @@
+"""A new version in the making: it appears whole under its number, or not at all."""
+
+import errno
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluator.dataset.sealed import versions
+from evaluator.errors import OwnerError
+
+# One instant for every file: times would tell the order in which a version was written.
+MTIME = 946_684_800
+"""2000-01-01T00:00:00Z."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A directory to fill, and the number that it will have."""
+
+    folder: Path
+    version: int
+
+
+@contextmanager
+def new_version(data: Path) -> Iterator[Draft]:
+    """Give a directory for the next version; publish it at the end, or remove it on an error.
+
+    A lock on `data/.lock` is held meanwhile, and what a killed import left behind is removed.
+    Raises OwnerError if another import holds the lock, and if the disk is full or fails.
+    """
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (data / ".lock").open("w") as lock:
+            _take(lock.fileno(), data)
+            version = max(versions(data), default=0) + 1
+            folder = data / f".{version}.tmp"
+            _sweep(data)
+            folder.mkdir(mode=0o700)
+            try:
+                yield Draft(folder, version)
+                _settle(folder)
+                folder.rename(data / str(version))
+                _sync(data)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        raise _explain(data, error) from error
+
+
+def _take(lock: int, data: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OwnerError(
+            f"Another import is writing to {data}. Wait until it has ended, then start again."
+        ) from error
+
+
+def _sweep(data: Path) -> None:
+    for entry in data.iterdir():
+        if re.fullmatch(r"\.\d+\.tmp", entry.name):
+            shutil.rmtree(entry)
+
+
+def _settle(folder: Path) -> None:
+    """Give everything one time, and have it on the disk before the version gets its name."""
+    for where, _, files in os.walk(folder, topdown=False):
+        for path in (*(Path(where, file) for file in files), Path(where)):
+            os.utime(path, (MTIME, MTIME))
+            _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _explain(data: Path, error: OSError) -> OwnerError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return OwnerError(
+            f"The disk under {data} is full, so nothing was imported. An import needs room for "
+            "the decoded tiles twice, once while it works; make room, then start again."
+        )
+    reason = error.strerror or str(error)
+    return OwnerError(f"Nothing was imported: {error.filename or data}: {reason}.")

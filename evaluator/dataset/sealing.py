@@ -1,0 +1,135 @@
+"""Writing a version: pixels and labels in their new order, and nothing else of the source.
+
+Directories are 0700, so that no other user of the host gets past them. What a container may
+get is 0444, because a single file mounted into one must be readable for the container's uid.
+"""
+
+import json
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from hashlib import sha256
+from math import prod
+from pathlib import Path
+from typing import cast
+
+from evaluator.dataset import commitment
+from evaluator.dataset.arrays import header_bytes
+from evaluator.dataset.bands import BandStatistics
+from evaluator.dataset.draft import Draft
+from evaluator.dataset.planning import Plan, class_counts
+from evaluator.dataset.pool import Pool
+from evaluator.dataset.sealed import GROUP_BYTES, GROUPS, Dtype, Seal
+from evaluator.dataset.tiles import Progress
+
+_BATCH_BYTES = 4 * 2**20
+_CONTAINER, _OWNER = 0o444, 0o600
+
+
+def seal(draft: Draft, pool: Pool, plan: Plan, progress: Progress) -> None:
+    """Write every file of a version into the draft, seal.json last.
+
+    `progress` sees the stage "sealing". OSError if the disk is full or fails.
+    """
+    writer = _Writer(draft.folder, pool, plan, progress)
+    writer.side("holdout", plan.holdout)
+    if plan.training:
+        writer.side("training", plan.training)
+    writer.commitment(f"holdout-{draft.version}")
+    writer.seal(draft.version)
+
+
+class _Writer:
+    def __init__(self, folder: Path, pool: Pool, plan: Plan, progress: Progress) -> None:
+        self._folder = folder
+        self._pool = pool
+        self._plan = plan
+        self._progress = progress
+        self._total = len(plan.holdout) + len(plan.training)
+        self._done = 0
+        self._bands = BandStatistics(self._channels)
+        self._files: dict[str, str] = {}
+
+    @property
+    def _channels(self) -> int:
+        return self._pool.shape[2] if len(self._pool.shape) == 3 else 1
+
+    def side(self, name: str, rows: Sequence[int]) -> None:
+        """Write tiles, manifest, labels and, if a tile has one, groups."""
+        entries = [self._pool.entries[row] for row in rows]
+        shape = (len(rows), *self._pool.shape)
+        self._write(f"{name}/tiles/tiles.npy", self._tiles(shape, rows))
+        self._write(f"{name}/tiles/manifest.json", [self._manifest(len(rows))])
+        index = {label: number for number, label in enumerate(self._plan.classes)}
+        labels = bytes(index[entry.label] for entry in entries)
+        # A holdout label is for the owner alone: no container ever gets it.
+        mode = _OWNER if name == "holdout" else _CONTAINER
+        header = header_bytes((len(rows),), "uint8")
+        self._write(f"{name}/labels/labels.npy", [header, labels], mode)
+        if any(entry.group for entry in entries):
+            header = header_bytes((len(rows), GROUP_BYTES), "uint8")
+            groups = (entry.group or bytes(GROUP_BYTES) for entry in entries)
+            self._write(f"{name}/{GROUPS}", [header, *groups], _OWNER)
+
+    def commitment(self, name: str) -> None:
+        """Write the commitment to the holdout, and the secret that it is salted with."""
+        secret = secrets.token_bytes(32)
+        entries = [self._pool.entries[row] for row in self._plan.holdout]
+        digests, labels = [entry.digest for entry in entries], [entry.label for entry in entries]
+        self._write("secret", [secret], _OWNER)
+        self._write("commitment.json", [commitment.commit(name, secret, digests, labels)])
+
+    def seal(self, version: int) -> None:
+        """Write seal.json, which lists what was written before it."""
+        plan, count = self._plan, partial(class_counts, self._pool, classes=self._plan.classes)
+        document = Seal(
+            version=version,
+            classes=plan.classes,
+            rare=plan.rare,
+            shape=self._pool.shape,
+            dtype=cast("Dtype", self._pool.dtype.name),
+            holdout=count(plan.holdout),
+            training=count(plan.training) if plan.training else None,
+            bands=self._bands.bands(),
+            files=self._files,
+        )
+        self._write("seal.json", [document.model_dump_json(indent=2).encode() + b"\n"], _OWNER)
+
+    def _tiles(self, shape: tuple[int, ...], rows: Sequence[int]) -> Iterator[bytes | memoryview]:
+        yield header_bytes(shape, self._pool.dtype.name)
+        tile_bytes = self._pool.dtype.itemsize * prod(self._pool.shape)
+        step = max(1, _BATCH_BYTES // tile_bytes)
+        for start in range(0, len(rows), step):
+            self._progress("sealing", self._done, self._total)
+            tiles = self._pool.read(rows[start : start + step])
+            self._bands.add(tiles)
+            self._done += len(tiles)
+            yield tiles.data.cast("B")
+        self._progress("sealing", self._done, self._total)
+
+    def _manifest(self, tiles: int) -> bytes:
+        document = {
+            "contract": 1,
+            "tiles": tiles,
+            "shape": list(self._pool.shape),
+            "dtype": self._pool.dtype.name,
+            "bands": self._channels,
+            "classes": list(self._plan.classes),
+            "output_dtype": "uint8",
+        }
+        return json.dumps(document, indent=2).encode() + b"\n"
+
+    def _write(
+        self, name: str, chunks: Iterable[bytes | memoryview], mode: int = _CONTAINER
+    ) -> None:
+        """Write one file and note its digest."""
+        path = self._folder / name
+        for folder in reversed(path.relative_to(self._folder).parents[:-1]):
+            (self._folder / folder).mkdir(mode=0o700, exist_ok=True)
+        digest = sha256()
+        with path.open("xb") as file:
+            for chunk in chunks:
+                digest.update(chunk)
+                file.write(chunk)
+        path.chmod(mode)
+        self._files[name] = digest.hexdigest()
