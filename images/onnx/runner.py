@@ -1,0 +1,143 @@
+"""Run a vendor's ONNX classifier on the tiles of one dataset, inside the sandbox.
+
+    predict   /submission/model.onnx + /input/tiles.npy -> /output/predictions
+    check     /submission/model.onnx + /input/manifest.json -> a record of 24 numbers
+
+`check` sees no tile. Its record holds numbers only, because the host then prints words
+of its own: nothing that a model could have written reaches a message or a log.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from classifier import (
+    ELEMENT_TYPES,
+    Classifier,
+    Code,
+    UnsuitableError,
+    class_indices,
+    fit,
+    load,
+    on_cuda,
+)
+from numpy.typing import NDArray
+
+MODEL = Path("/submission/model.onnx")
+INPUT = Path("/input")
+OUTPUT = Path("/output/predictions")
+
+USAGE, UNSUITABLE, NO_GPU = 64, 65, 70  # exit statuses of `predict`; `check` has 0 alone
+RECORD, CUDA_LIVE = 24, 19  # length of the record, and where it says that a GPU computes
+
+
+def main(verb: str) -> int:
+    """Carry out one verb on the contract's paths."""
+    device = os.environ.get("EVALUATOR_DEVICE", "cpu")
+    if verb == "predict":
+        return predict(MODEL, INPUT, OUTPUT, device)
+    if verb == "check":
+        return check(MODEL, INPUT, OUTPUT, device)
+    print("usage: predict | check", file=sys.stderr)
+    return USAGE
+
+
+def predict(model: Path, inputs: Path, output: Path, device: str) -> int:
+    """Write one uint8 class index for each tile; return the exit status."""
+    manifest = json.loads((inputs / "manifest.json").read_text())
+    try:
+        session = load(model, device)
+        if device == "cuda" and not on_cuda(session):
+            print("no GPU computes here, and the CPU never stands in for one", file=sys.stderr)
+            return NO_GPU
+        classifier = fit(session, manifest)
+        write(output, predictions(classifier, read_tiles(inputs, manifest)).tobytes())
+    except UnsuitableError as error:
+        print(f"{error.code.name}: {error}", file=sys.stderr)
+        return UNSUITABLE
+    return 0
+
+
+def read_tiles(inputs: Path, manifest: dict[str, Any]) -> NDArray[Any]:
+    """All tiles as (N, H, W, C), memory-mapped: C is 1 for grey tiles (N, H, W)."""
+    tiles = np.load(inputs / "tiles.npy", mmap_mode="r", allow_pickle=False)
+    return tiles.reshape(*tiles.shape[:3], manifest["bands"])  # type: ignore[no-any-return]
+
+
+def predictions(classifier: Classifier, tiles: NDArray[Any]) -> NDArray[np.uint8]:
+    """(N, H, W, C) tiles -> (N,) class indices, a batch at a time."""
+    batch = len(classifier.buffer)
+    indices = np.empty(len(tiles), np.uint8)
+    for start in range(0, len(tiles), batch):
+        indices[start : start + batch] = classifier.classify(tiles[start : start + batch])
+    return indices
+
+
+def check(model: Path, inputs: Path, output: Path, device: str) -> int:
+    """Write what the model is, and the first rule it breaks, as 24 little-endian int64."""
+    record = np.zeros(RECORD, "<i8")
+    manifest = json.loads((inputs / "manifest.json").read_text())
+    try:
+        examine(model, manifest, device, record)
+    except UnsuitableError as error:
+        print(f"{error.code.name}: {error}", file=sys.stderr)
+        record[0] = error.code
+    except Exception as error:  # noqa: BLE001 - whatever a hostile model can raise is its fault
+        print(f"{Code.OTHER.name}: {error!r}", file=sys.stderr)
+        record[0] = Code.OTHER
+    write(output, record.tobytes())
+    return 0
+
+
+def examine(model: Path, manifest: dict[str, Any], device: str, record: NDArray[np.int64]) -> None:
+    """Fill in the record as far as the model allows; UnsuitableError carries the code.
+
+    record: [0] code; [1] inputs; [2] outputs; [3] input type, [4] rank, [5..12] dims;
+    [13] output type, [14] rank, [15..18] dims; [19] whether a GPU computes. Types are
+    TensorProto.DataType, a dimension is -1 where dynamic. Once a batch of zeros came out
+    as a tensor, the output's rank and dims are that tensor's.
+    """
+    session = load(model, device)
+    taken, given = session.get_inputs(), session.get_outputs()
+    record[1:3] = len(taken), len(given)
+    record[CUDA_LIVE] = on_cuda(session)
+    if taken:
+        record[3:13] = described(taken[0], 8)
+    if given:
+        record[13:19] = described(given[0], 4)
+    classifier = fit(session, manifest)
+    rows = len(classifier.buffer) if classifier.fixed else 2  # 1 would hide a missing batch axis
+    zeros = np.zeros((min(rows, 2), *manifest["shape"][:2], manifest["bands"]), manifest["dtype"])
+    result = classifier.run(zeros)
+    if isinstance(result, np.ndarray):
+        free = not classifier.fixed and result.shape[:1] == (rows,)
+        record[14] = result.ndim
+        record[15:19] = dimensions([None, *result.shape[1:]] if free else list(result.shape), 4)
+    class_indices(result, rows, classifier.classes)
+
+
+def described(value: ort.NodeArg, most: int) -> list[int]:
+    """Type, rank and `most` dimensions of a declared input or output."""
+    return [ELEMENT_TYPES.get(value.type, 0), len(value.shape), *dimensions(value.shape, most)]
+
+
+def dimensions(shape: list[Any], most: int) -> list[int]:
+    """`most` numbers: each dimension, -1 where it is dynamic, 0 past the last."""
+    known = [size if isinstance(size, int) else -1 for size in shape[:most]]
+    return known + [0] * (most - len(known))
+
+
+def write(output: Path, data: bytes) -> None:
+    """Write all of `data`: one write call may take less, under gVisor it often does."""
+    rest = memoryview(data)
+    with output.open("r+b", buffering=0) as file:
+        while rest:
+            rest = rest[file.write(rest) :]
+
+
+if __name__ == "__main__":
+    sys.exit(main(" ".join(sys.argv[1:])))

@@ -1,0 +1,174 @@
+"""The ONNX runner as tests see it: in a child process, on models made on the spot."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+
+    from numpy.typing import NDArray
+
+ROOT = Path(__file__).parents[2]
+ANSWER_WITHIN = 60  # seconds; anything later is a hang
+CLASSES = 9
+
+
+class Runner:
+    """images/onnx/runner.py behind a pipe, with files in place of the container's mounts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.output = folder / "predictions"
+        (folder / "input").mkdir()
+        self._child = subprocess.Popen(
+            [sys.executable, str(Path(__file__).parent / "serve_runner.py"), ROOT / "images/onnx"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"ORT_DISABLE_TELEMETRY": "1", "EVALUATOR_THREADS": "1"},
+        )
+
+    def check(
+        self, model: onnx.ModelProto | bytes, tiles: NDArray[Any] | None = None, device: str = "cpu"
+    ) -> list[int]:
+        """Return the 24 numbers; `tiles` only lends its shape and type."""
+        self._write(model, np.zeros((1, 8, 8), np.uint8) if tiles is None else tiles)
+        (self.folder / "input/tiles.npy").unlink()
+        assert self._call("check", device) == 0
+        return [int(number) for number in np.fromfile(self.output, "<i8")]
+
+    def predict(
+        self, model: onnx.ModelProto, tiles: NDArray[Any], device: str = "cpu"
+    ) -> tuple[int, list[int]]:
+        """Return the exit status and what was written."""
+        self._write(model, tiles)
+        status = self._call("predict", device)
+        return status, np.fromfile(self.output, np.uint8).tolist()
+
+    def plain(self, model: onnx.ModelProto, values: NDArray[Any]) -> NDArray[Any]:
+        """Return onnxruntime's own output for a prepared input."""
+        onnx.save(model, self.folder / "model.onnx")
+        np.save(self.folder / "values.npy", values)
+        result = self.folder / "result.npy"
+        self._ask("plain", self.folder / "model.onnx", self.folder / "values.npy", result)
+        return np.load(result)  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """End the child."""
+        assert self._child.stdin is not None
+        self._child.stdin.close()
+        self._child.wait(timeout=10)
+
+    def _write(self, model: onnx.ModelProto | bytes, tiles: NDArray[Any]) -> None:
+        raw = model if isinstance(model, bytes) else model.SerializeToString()
+        (self.folder / "model.onnx").write_bytes(raw)
+        manifest = {
+            "contract": 1,
+            "tiles": len(tiles),
+            "shape": list(tiles.shape[1:]),
+            "dtype": str(tiles.dtype),
+            "bands": tiles.shape[3] if tiles.ndim == 4 else 1,
+            "classes": [f"class {index}" for index in range(CLASSES)],
+            "output_dtype": "uint8",
+        }
+        (self.folder / "input/manifest.json").write_text(json.dumps(manifest))
+        np.save(self.folder / "input/tiles.npy", tiles)
+        self.output.write_bytes(b"")
+
+    def _call(self, verb: str, device: str) -> int:
+        model, inputs = self.folder / "model.onnx", self.folder / "input"
+        return int(self._ask(verb, model, inputs, self.output, device))
+
+    def _ask(self, *request: str | Path) -> Any:  # noqa: ANN401 - JSON
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        self._child.stdin.write(json.dumps([str(part) for part in request]).encode() + b"\n")
+        self._child.stdin.flush()
+        ready, _, _ = select.select([self._child.stdout], [], [], ANSWER_WITHIN)
+        if not ready:
+            self._child.kill()
+            pytest.fail(f"the runner gave no answer within {ANSWER_WITHIN} s")
+        answer = self._child.stdout.readline()
+        assert answer, f"the runner's process died: {self._child.wait()}"
+        return json.loads(answer)
+
+
+@pytest.fixture(scope="session")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    """One child process for the whole session: starting one costs more than all its work."""
+    child = Runner(tmp_path_factory.mktemp("runner"))
+    yield child
+    child.close()
+
+
+@pytest.fixture(scope="session")
+def classifier() -> Callable[..., onnx.ModelProto]:
+    """A function that makes a linear classifier of tiles with the given declared input."""
+    return make_classifier
+
+
+def make_classifier(  # noqa: PLR0913 - one keyword for each thing that a test varies
+    shape: tuple[int | str, ...] = ("N", 1, 8, 8),
+    dtype: int = TensorProto.FLOAT,
+    *,
+    classes: int = CLASSES,
+    tail: tuple[str, dict[str, Any]] | None = None,
+    opset: int = 17,
+    metadata: dict[str, str] | None = None,
+) -> onnx.ModelProto:
+    """Flatten, multiply by fixed random weights, then the optional operator `tail`."""
+    size = int(np.prod([side for side in shape[1:] if isinstance(side, int)]))
+    weights = np.random.default_rng(7).standard_normal((size, classes)).astype(np.float32)
+    nodes = [
+        helper.make_node("Cast", ["x"], ["x_float"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["x_float"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["scores"]),
+    ]
+    if tail:
+        nodes.append(helper.make_node(tail[0], ["scores"], ["y"], **tail[1]))
+    name = nodes[-1].output[0]
+    graph = helper.make_graph(
+        nodes,
+        "classifier",
+        [helper.make_tensor_value_info("x", dtype, shape)],
+        [helper.make_empty_tensor_value_info(name)],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+    helper.set_model_props(model, metadata or {})
+    return model
+
+
+@pytest.fixture(scope="session")
+def model_file() -> ModuleType:
+    """images/onnx/model_file.py, which needs the standard library only."""
+    return _load("model_file")
+
+
+@pytest.fixture(scope="session")
+def preprocessing() -> ModuleType:
+    """images/onnx/preprocessing.py, which needs numpy only."""
+    return _load("preprocessing")
+
+
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"images/onnx/{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,244 @@
+"""What the ONNX runner accepts, how it reads pixels, and what it says of the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from tests.images.conftest import Runner
+
+    Make = Callable[..., onnx.ModelProto]
+
+RNG = np.random.default_rng(3)
+GREY = RNG.integers(0, 256, (150, 8, 8), np.uint8)  # two whole batches and a rest
+COLOUR = RNG.integers(0, 256, (150, 8, 8, 3), np.uint8)
+NAN_TILE = 11
+
+
+def best(scores: NDArray[Any]) -> list[int]:
+    """Return the class of the highest score, row by row."""
+    return [int(row) for row in scores.argmax(axis=1)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout"),
+    [
+        (("N", 1, 8, 8), (-1, 1, 8, 8)),
+        (("N", 8, 8, 1), (-1, 8, 8, 1)),
+        (("N", 8, 8), (-1, 8, 8)),
+    ],
+)
+@pytest.mark.parametrize("dtype", [TensorProto.FLOAT, TensorProto.UINT8])
+def test_grey_tiles_reach_the_model_in_its_own_layout(
+    runner: Runner, classifier: Make, shape: tuple[Any, ...], layout: tuple[int, ...], dtype: int
+) -> None:
+    """NCHW, NHWC and NHW inputs of both types predict what plain onnxruntime predicts."""
+    model = classifier(shape, dtype)
+    wanted = GREY.reshape(layout).astype(helper.tensor_dtype_to_np_dtype(dtype))
+    assert runner.check(model)[0] == 0
+    assert runner.predict(model, GREY) == (0, best(runner.plain(model, wanted)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [(("N", 3, 8, 8), (0, 3, 1, 2)), (("N", 8, 8, 3), (0, 1, 2, 3))],
+)
+def test_colour_tiles_reach_the_model_in_its_own_layout(
+    runner: Runner, classifier: Make, shape: tuple[Any, ...], axes: tuple[int, ...]
+) -> None:
+    """Channels move to where the model declares them, and nowhere else."""
+    model = classifier(shape)
+    wanted = COLOUR.transpose(axes).astype(np.float32)
+    assert runner.predict(model, COLOUR) == (0, best(runner.plain(model, wanted)))
+
+
+def test_a_shape_that_fits_both_layouts_is_read_as_nchw(runner: Runner, classifier: Make) -> None:
+    """8 bands of 8x8 tiles fit NCHW and NHWC; the contract says that NCHW wins."""
+    tiles = RNG.integers(0, 256, (5, 8, 8, 8), np.uint8)
+    model = classifier(("N", 8, 8, 8))
+    wanted = tiles.transpose(0, 3, 1, 2).astype(np.float32)
+    assert runner.predict(model, tiles)[1] == best(runner.plain(model, wanted))
+
+
+def test_uint16_tiles_feed_a_uint16_model(runner: Runner, classifier: Make) -> None:
+    """An integer model gets the values as they are, beyond 255 too."""
+    tiles = RNG.integers(0, 10_000, (20, 8, 8), np.uint16)
+    model = classifier(("N", 1, 8, 8), TensorProto.UINT16)
+    assert runner.predict(model, tiles)[1] == best(runner.plain(model, tiles[:, None]))
+
+
+@pytest.mark.parametrize("batch", [1, 7, 150, 400])
+def test_a_fixed_batch_is_padded_and_its_padding_dropped(
+    runner: Runner, classifier: Make, batch: int
+) -> None:
+    """150 tiles come out of any fixed batch as 150 classes, the same as one by one."""
+    fixed, free = classifier((batch, 1, 8, 8)), classifier()
+    assert runner.check(fixed)[0] == 0
+    assert runner.predict(fixed, GREY) == runner.predict(free, GREY)
+
+
+def test_metadata_scales_shifts_and_repeats(runner: Runner, classifier: Make) -> None:
+    """scale, mean, std and channels=repeat do what the contract's formula says."""
+    keys = {"scale": "0.00392", "mean": "0.4,0.5,0.6", "std": "0.2", "channels": "repeat"}
+    metadata = {f"evaluator.{key}": value for key, value in keys.items()}
+    model = classifier(("N", 3, 8, 8), metadata=metadata)
+    mean = np.array([0.4, 0.5, 0.6], np.float32)[:, None, None]
+    wanted = (np.repeat(GREY[:, None], 3, axis=1) * np.float32(0.00392) - mean) / np.float32(0.2)
+    assert runner.predict(model, GREY) == (0, best(runner.plain(model, wanted)))
+
+
+@pytest.mark.parametrize("keep", [0, 1])
+def test_class_indices_are_taken_as_they_are(runner: Runner, classifier: Make, keep: int) -> None:
+    """A model may end in ArgMax: (N,) and (N, 1) integers are the prediction."""
+    model = classifier(tail=("ArgMax", {"axis": 1, "keepdims": keep}))
+    assert runner.check(model)[0] == 0
+    assert runner.predict(model, GREY) == runner.predict(classifier(), GREY)
+
+
+@pytest.mark.parametrize("dtype", [TensorProto.FLOAT16, TensorProto.DOUBLE])
+def test_scores_of_any_float_width_are_read(runner: Runner, classifier: Make, dtype: int) -> None:
+    """Half and double precision scores have a highest one too."""
+    model = classifier(tail=("Cast", {"to": dtype}))
+    assert runner.predict(model, GREY // 16)[1] == best(
+        runner.plain(model, (GREY // 16)[:, None].astype(np.float32))
+    )
+
+
+def test_a_nan_in_the_scores_becomes_255_for_that_tile_alone(
+    runner: Runner, classifier: Make
+) -> None:
+    """255 is no class of any dataset, so the host answers OUTPUT_INVALID."""
+    tiles = GREY.astype(np.float32)
+    tiles[NAN_TILE] = np.nan
+    _, predicted = runner.predict(classifier(), tiles)
+    assert [tile for tile, index in enumerate(predicted) if index == 255] == [NAN_TILE]
+
+
+def test_an_index_that_is_no_class_becomes_255(runner: Runner, classifier: Make) -> None:
+    """A negative index is not wrapped into a valid one by the narrower type."""
+    model = classifier(tail=("Cast", {"to": TensorProto.INT64}), classes=1)
+    status, predicted = runner.predict(model, GREY)
+    raw = runner.plain(model, GREY[:, None].astype(np.float32))[:, 0]
+    assert (raw < 0).any()
+    assert (status, predicted) == (0, [int(i) if 0 <= i < 9 else 255 for i in raw])
+
+
+def test_the_record_says_what_was_found(runner: Runner, classifier: Make) -> None:
+    """One input float32 (-1, 1, 8, 8), one output float32 (-1, 9), computed on the CPU."""
+    record = runner.check(classifier())
+    assert record[:3] == [0, 1, 1]
+    assert record[3:13] == [1, 4, -1, 1, 8, 8, 0, 0, 0, 0]
+    assert record[13:19] == [1, 2, -1, 9, 0, 0]
+    assert record[19:] == [0] * 5
+
+
+def external(classifier: Make) -> onnx.ModelProto:
+    """Point the weights at a second file."""
+    model = classifier()
+    (weights,) = model.graph.initializer
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value="weights.bin")
+    return model
+
+
+def renamed(classifier: Make, operator: str, domain: str = "") -> onnx.ModelProto:
+    """Replace an operator by one that does not exist."""
+    model = classifier()
+    model.graph.node[1].op_type, model.graph.node[1].domain = operator, domain
+    return model
+
+
+def two_inputs(classifier: Make) -> onnx.ModelProto:
+    """Declare a second input."""
+    model = classifier()
+    model.graph.input.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, [1]))
+    return model
+
+
+def two_outputs(classifier: Make) -> onnx.ModelProto:
+    """Declare the flattened tile as a second output."""
+    model = classifier()
+    model.graph.output.append(helper.make_empty_tensor_value_info("flat"))
+    return model
+
+
+REFUSED = {
+    "text": (1, lambda _: b"this is no model"),
+    "nothing": (1, lambda _: b""),
+    "the first half": (1, lambda make: make().SerializeToString()[:1000]),
+    "external data": (2, external),
+    "an unknown operator": (3, lambda make: renamed(make, "Frobnicate")),
+    "a custom domain": (3, lambda make: renamed(make, "Frobnicate", "vendor.ops")),
+    "a future opset": (3, lambda make: make(opset=99)),
+    "two inputs": (4, two_inputs),
+    "two outputs": (4, two_outputs),
+    "a double input": (5, lambda make: make(dtype=TensorProto.DOUBLE)),
+    "a uint16 input for uint8 tiles": (5, lambda make: make(dtype=TensorProto.UINT16)),
+    "another tile size": (5, lambda make: make(("N", 1, 16, 16))),
+    "three channels without repeat": (5, lambda make: make(("N", 3, 8, 8))),
+    "a huge fixed batch": (5, lambda make: make((4096, 1, 8, 8))),
+    "ten classes": (6, lambda make: make(classes=10)),
+    "scores squeezed to one": (6, lambda make: make(tail=("ReduceMax", {"keepdims": 0}))),
+    "integer scores": (6, lambda make: make(tail=("Cast", {"to": TensorProto.INT32}))),
+    "an unknown key": (7, lambda make: make(metadata={"evaluator.sclae": "2"})),
+    "a word for a number": (7, lambda make: make(metadata={"evaluator.scale": "two"})),
+    "a missing initializer": (8, lambda make: _without_weights(make())),
+    "a size that only running reveals": (8, lambda make: make(("N", 1, "height", "width"))),
+}
+
+
+def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    model.graph.ClearField("initializer")
+    return model
+
+
+@pytest.mark.parametrize(("code", "make"), REFUSED.values(), ids=REFUSED.keys())
+def test_each_refusal_has_its_code(
+    runner: Runner, classifier: Make, code: int, make: Callable[[Make], onnx.ModelProto | bytes]
+) -> None:
+    """The first number of the record names the rule; the process itself never fails."""
+    assert runner.check(make(classifier))[0] == code
+
+
+def test_predict_refuses_what_check_refuses(runner: Runner, classifier: Make) -> None:
+    """A model of ten classes leaves the status 65 and no predictions."""
+    assert runner.predict(classifier(classes=10), GREY) == (65, [])
+
+
+def test_the_cpu_never_stands_in_for_a_gpu(runner: Runner, classifier: Make) -> None:
+    """Asked for CUDA where there is none: check says so, predict ends with 70."""
+    assert runner.check(classifier(), device="cuda")[19] == 0
+    assert runner.predict(classifier(), GREY, device="cuda") == (70, [])
+    assert runner.predict(classifier(), GREY, device="cpu")[0] == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(raw=st.binary(max_size=400))
+def test_any_bytes_end_in_a_record(runner: Runner, raw: bytes) -> None:
+    """Bytes that are no model are refused with a code, and never hang or end the runner."""
+    assert 1 <= runner.check(raw)[0] <= 8
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_a_damaged_model_ends_in_a_record(
+    runner: Runner, classifier: Make, data: st.DataObject
+) -> None:
+    """A model with a few bytes changed, cut or doubled is accepted or refused, nothing else."""
+    raw = bytearray(classifier().SerializeToString())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(raw) - 1))
+        raw[at : at + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=3))
+    assert 0 <= runner.check(bytes(raw))[0] <= 8
