@@ -39,7 +39,7 @@ def arguments(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - fields of a S
     ],
 )
 def test_create_request_is_the_one_reviewed(name: str, changes: dict[str, Any]) -> None:
-    """Any change of the wall shows up as a change of a file (UPDATE_GOLDEN=1 pytest rewrites them)."""
+    """Any change of the wall is a change of a file; UPDATE_GOLDEN=1 pytest rewrites them."""
     text = json.dumps(arguments(**changes), indent=2) + "\n"
     if os.environ.get("UPDATE_GOLDEN"):
         (GOLDEN / name).write_text(text)

@@ -1,0 +1,131 @@
+"""An official run: the main flow on a workspace, alone on its host, with a record at its end."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import secrets
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import sandbox
+from evaluator.admission import receive
+from evaluator.dataset.sealed import open_dataset
+from evaluator.errors import OwnerError
+from evaluator.evaluate import Job, evaluate
+from evaluator.images import build_onnx_runner, find_onnx_runner
+from evaluator.record import Issuer, Record, write_record
+from evaluator.workspace import VENDOR, find_gpus, shipped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from securesystemslib.signer import Signer
+
+    from evaluator.submission import Submission
+    from evaluator.workspace import Resources, Settings, Workspace
+
+
+def run_officially(
+    workspace: Workspace,
+    submission: Submission,
+    vendor: str,
+    signer: Signer,
+    say: Callable[[str], None],
+) -> Record:
+    """Evaluate a submission on the workspace's holdout and write its signed result.
+
+    Raises OwnerError or SandboxError with nothing written; a submission that fails has a
+    Record like any other. `say` gets a line before each slow step.
+    """
+    settings = workspace.settings()
+    _require_runnable(settings, vendor)
+    with sandbox.host_lock(lambda: say("Another run has this host; waiting for its end ...")):
+        _sweep(workspace)
+        with _scratch(workspace) as (run, scratch):
+            job = _job(workspace, settings, run, scratch, say)
+            say("Receiving the submission ...")
+            received = receive(submission, scratch)
+            say(f"Evaluating on {job.dataset.holdout.size} tiles ...")
+            evaluation = evaluate(received, job)
+            issuer = Issuer(workspace, settings.publish, vendor, signer)
+            return write_record(issuer, job, received, evaluation)
+
+
+def _require_runnable(settings: Settings, vendor: str) -> None:
+    """Stop before any work where the operator's own words cannot be followed."""
+    if not VENDOR.fullmatch(vendor):
+        raise OwnerError(
+            "A vendor's name is 1 to 63 lower-case letters, digits and hyphens, and starts with "
+            "no hyphen: it becomes the name of a directory."
+        )
+    today = dt.datetime.now(dt.UTC).date()
+    if not settings.window.opens <= today <= settings.window.closes:
+        raise OwnerError(
+            f"The window is {settings.window.opens} to {settings.window.closes} and today is "
+            f"{today} (UTC). Change [window] in evaluator.toml to open it."
+        )
+    cores = os.cpu_count() or 1
+    if settings.resources.cpus > cores:
+        raise OwnerError(
+            f"evaluator.toml gives a run {settings.resources.cpus} CPUs and this host has {cores}. "
+            "Lower resources.cpus."
+        )
+
+
+def _sweep(workspace: Workspace) -> None:
+    """Remove what a killed run left; the lock says that no run is alive."""
+    sandbox.remove_leftovers(sandbox.connect())
+    sandbox.remove_images()
+    for left in workspace.scratch.glob("*"):
+        shutil.rmtree(left)
+    for directory in (workspace.root / "results", workspace.root / "private"):
+        for part in directory.rglob(".*.part"):
+            part.unlink()
+
+
+@contextmanager
+def _scratch(workspace: Workspace) -> Iterator[tuple[str, Path]]:
+    """A new run's name, and a directory that no other user enters, gone at the end."""
+    run = secrets.token_hex(8)
+    path = workspace.scratch / run
+    path.mkdir(mode=0o700, parents=True)
+    try:
+        yield run, path
+    finally:
+        shutil.rmtree(path)
+
+
+def _job(
+    workspace: Workspace, settings: Settings, run: str, scratch: Path, say: Callable[[str], None]
+) -> Job:
+    gpus = _gpus(settings.resources)
+
+    def runner() -> str:
+        return find_onnx_runner(gpu=bool(gpus)) or build_onnx_runner(say, gpu=bool(gpus))
+
+    return Job(
+        run=run,
+        dataset=open_dataset(workspace.data),
+        policy=sandbox.load_policy(workspace.sandbox_policy),
+        seccomp=(shipped("policies") / "seccomp.json").read_text(),
+        scratch=scratch,
+        cpus=settings.resources.cpus,
+        memory=settings.resources.memory_bytes,
+        gpus=gpus,
+        largest=settings.limits.submission_bytes,
+        runner=runner,
+    )
+
+
+def _gpus(resources: Resources) -> tuple[str, ...]:
+    """The devices of a run; asking for more than there are is an error, never fewer."""
+    found = tuple(resources.gpu_devices) or (find_gpus() if resources.gpus else ())
+    if len(found) < resources.gpus:
+        raise OwnerError(
+            f"evaluator.toml asks for {resources.gpus} GPUs and {len(found)} are there. Install "
+            "the NVIDIA driver, name devices in resources.gpu_devices, or set resources.gpus = 0."
+        )
+    return found[: resources.gpus]

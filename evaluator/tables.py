@@ -1,0 +1,160 @@
+"""What commands print: a table for people, a document for programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from evaluator.predicate import RefusedPhase, ScoredPhase
+from evaluator.verify import commands
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from evaluator.dataset.importing import ImportReport
+    from evaluator.dataset.sealed import Description
+    from evaluator.record import Record
+    from evaluator.result import Result
+    from evaluator.verify import Verified
+
+
+def _print(*parts: object) -> None:
+    # Paths and names are printed as they are: no markup, no wrapping, no guessed colours.
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for part in parts:
+        console.print(part)
+
+
+def print_import(report: ImportReport) -> None:
+    """What an import made, and what it left out."""
+    dataset = report.dataset
+    training = dataset.training.size if dataset.training else 0
+    _print(
+        f"Sealed as version {dataset.version}: {training} training tiles, "
+        f"{dataset.holdout.size} held out, {len(dataset.classes)} classes."
+    )
+    if dataset.holdout.size != report.asked:
+        _print(f"The holdout was to have {report.asked} tiles; whole groups or classes decided.")
+    if report.duplicates:
+        _print(f"{report.duplicates} tiles are exact copies of another on their side.")
+    if report.skipped:
+        _print(f"{report.skipped} tiles were left out:", *(f"  {why}" for why in report.left_out))
+
+
+def print_dataset(description: Description) -> None:
+    """Aggregates of the current version."""
+    shape = " x ".join(map(str, description.shape))
+    table = Table(title=f"dataset version {description.version}: {shape}, {description.dtype}")
+    table.add_column("class")
+    for name in ("training", "share", "holdout", "share"):
+        table.add_column(name, justify="right")
+    for row in description.classes:
+        table.add_row(
+            f"{row.name} (rare)" if row.rare else row.name,
+            str(row.training),
+            "" if row.training_share is None else _share(row.training_share),
+            str(row.holdout),
+            _share(row.holdout_share),
+        )
+    table.add_section()
+    table.add_row("all", str(description.training), "", str(description.holdout), "")
+    bands = Table(title="bands")
+    for name in ("band", "mean", "standard deviation", "minimum", "maximum"):
+        bands.add_column(name, justify="right")
+    for number, band in enumerate(description.bands, 1):
+        values = (band.mean, band.std, band.minimum, band.maximum)
+        bands.add_row(str(number), *(f"{value:.4g}" for value in values))
+    _print(table, bands)
+
+
+def dataset_document(description: Description) -> dict[str, Any]:
+    """`evaluator data show --json`."""
+    return asdict(description) | {"bands": [dict(band) for band in description.bands]}
+
+
+def print_record(record: Record) -> None:
+    """The scores of a run, and where its documents are."""
+    predicate = record.result.predicate
+    _print(_phase_table(record.result))
+    if record.evaluation.message:
+        _print(f"{record.evaluation.status}: {record.evaluation.message}")
+    _print(
+        f"This result can carry at most {predicate.leakage_bits.run} bits about the data.",
+        f"Signed result: {record.signed}",
+        f"Exact counts, for the data owner alone: {record.private}",
+    )
+
+
+def record_document(record: Record) -> dict[str, Any]:
+    """`evaluator run --json`."""
+    return {
+        "run": record.result.predicate.run,
+        "status": record.evaluation.status,
+        "message": record.evaluation.message,
+        "statement": record.result.model_dump(mode="json", by_alias=True),
+        "result": str(record.signed),
+        "private": str(record.private),
+    }
+
+
+def print_verified(verified: Verified, result: Path, public_key: Path) -> None:
+    """What was proven, in sentences, and how to prove the signature without this program."""
+    predicate = verified.result.predicate
+    subject = verified.result.subject[0].digest.sha256
+    _print(
+        _phase_table(verified.result),
+        f"Verified: {verified.keyid} signed exactly these bytes.",
+        f"They are about the submission with SHA-256 {subject} of vendor {predicate.vendor}, on "
+        f"{predicate.dataset.holdout_tiles} tiles of dataset version {predicate.dataset.version}.",
+        "Every mean and interval in it follows from the published shares, and some counts of "
+        "tiles give those shares.",
+        "The same signature, checked without this program:",
+        "",
+        *(f"  {line}" for line in commands(result, public_key, predicate.submission)),
+    )
+
+
+def verified_document(verified: Verified) -> dict[str, Any]:
+    """`evaluator verify --json`."""
+    return {
+        "verified": True,
+        "keyid": verified.keyid,
+        "statement": verified.result.model_dump(mode="json", by_alias=True),
+    }
+
+
+def _phase_table(result: Result) -> Table:
+    predicate = result.predicate
+    phase = predicate.phases.baseline
+    table = Table(title=f"{predicate.vendor}  run {predicate.run}  baseline: {phase.status}")
+    if isinstance(phase, RefusedPhase):
+        table.add_column("broken rules")
+        table.add_row(", ".join(phase.rules))
+    if not isinstance(phase, ScoredPhase):
+        return table
+    for name, justify in (("figure", "left"), ("value", "right"), ("95 % interval", "left")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]  # literals above
+    table.add_row("accuracy", _share(phase.accuracy), _interval(phase.accuracy_interval))
+    table.add_row("macro recall", _share(phase.macro_recall), "")
+    table.add_row(
+        "accuracy, rare classes",
+        _share(phase.rare_accuracy),
+        _interval(phase.rare_accuracy_interval),
+    )
+    table.add_row("recall, rare classes", _share(phase.rare_recall), "", end_section=True)
+    for name, recall in phase.recall.items():
+        rare = " (rare)" if name in predicate.dataset.rare_classes else ""
+        interval = (phase.recall_interval or {}).get(name)
+        table.add_row(f"recall, {name}{rare}", _share(recall), _interval(interval))
+    return table
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.2f} %"
+
+
+def _interval(ends: tuple[float, float] | None) -> str:
+    return f"{100 * ends[0]:.2f} to {100 * ends[1]:.2f} %" if ends else ""

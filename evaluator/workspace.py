@@ -1,0 +1,197 @@
+"""A workspace: the one directory of a data owner, and the rules written in it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from evaluator.errors import OwnerError
+
+CONFIG = "evaluator.toml"
+VENDOR = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+def shipped(name: str) -> Path:
+    """A directory that travels with the product: "images" or "policies"."""
+    package = Path(str(resources.files("evaluator")))
+    installed = package / "shipped" / name
+    return installed if installed.is_dir() else package.parent / name
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+Name = Annotated[str, Field(pattern=r"^[\w][\w .-]{0,63}$")]
+
+
+class DatasetRules(_Section):
+    """What an import must look like."""
+
+    classes: list[Name] = Field(max_length=255)
+    rare: Annotated[int, Field(ge=1)] | list[Name]
+    tile: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=2, max_length=2)]
+
+
+class Window(_Section):
+    """First and last day, UTC, on which submissions are evaluated."""
+
+    opens: dt.date
+    closes: dt.date
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Window:
+        if self.closes < self.opens:
+            raise ValueError("the window closes before it opens")
+        return self
+
+
+class VendorLimits(_Section):
+    """What one vendor may use in the window."""
+
+    submissions: int = Field(ge=1)
+    petaflops: float = Field(gt=0)
+    submission_bytes: int = Field(ge=1)
+
+
+class Resources(_Section):
+    """What one container gets."""
+
+    cpus: float = Field(gt=0)
+    memory_bytes: int = Field(ge=64 * 2**20)
+    gpus: int = Field(ge=0)
+    gpu_memory_bytes: int = Field(ge=0)
+    gpu_devices: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w./:=-]{0,127}$")]]
+
+
+class Publish(_Section):
+    """What the signed result may say, and when."""
+
+    class_sizes: bool
+    release_every_hours: int = Field(ge=1, le=24 * 31)
+    accuracy_steps: int = Field(ge=1, le=10_000)
+    recall_steps: int = Field(ge=1, le=10_000)
+    rare_accuracy_steps: int = Field(ge=1, le=10_000)
+
+
+class Settings(_Section):
+    """evaluator.toml, whole: an unknown or missing key is an error."""
+
+    dataset: DatasetRules
+    window: Window
+    limits: VendorLimits
+    resources: Resources
+    publish: Publish
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The paths of a workspace; nothing else of the program joins them by hand."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        """Sealed datasets, by version."""
+        return self.root / "data"
+
+    @property
+    def key(self) -> Path:
+        """The private signing key."""
+        return self.root / "keys" / "signing.pem"
+
+    @property
+    def public_key(self) -> Path:
+        """What verifies a result."""
+        return self.root / "keys" / "signing.pub"
+
+    @property
+    def scratch(self) -> Path:
+        """Files of the run in progress; swept before the next."""
+        return self.root / "tmp"
+
+    @property
+    def sandbox_policy(self) -> Path:
+        """The operator's own copy of the sandbox policy."""
+        return self.root / "policies" / "sandbox.toml"
+
+    def result(self, vendor: str, run: str) -> Path:
+        """The signed result of one run."""
+        return self.root / "results" / vendor / f"{run}.sigstore.json"
+
+    def private(self, run: str) -> Path:
+        """The owner's exact record of one run."""
+        return self.root / "private" / f"{run}.json"
+
+    def settings(self) -> Settings:
+        """Read evaluator.toml; every problem in it becomes one line of an OwnerError."""
+        path = self.root / CONFIG
+        try:
+            document = tomllib.loads(path.read_text())
+        except FileNotFoundError as error:
+            raise OwnerError(
+                f"{self.root} is not a workspace: it has no {CONFIG}. Make one with "
+                "`evaluator init DIR`, or name yours with --workspace."
+            ) from error
+        except (OSError, ValueError) as error:
+            raise OwnerError(f"{path} cannot be read as TOML: {error}") from error
+        try:
+            return Settings.model_validate(document)
+        except ValidationError as error:
+            problems = "\n".join(
+                f"  {'.'.join(map(str, problem['loc'])) or CONFIG}: {problem['msg']}"
+                for problem in error.errors(include_url=False, include_input=False)
+            )
+            raise OwnerError(f"{path} is not as it must be:\n{problems}") from error
+
+
+def init(root: Path, *, class_sizes: bool) -> Workspace:
+    """Make the directories and the commented settings of a new workspace."""
+    if (root / CONFIG).exists():
+        raise OwnerError(f"{root} is a workspace already; edit its {CONFIG} instead.")
+    workspace = Workspace(root)
+    try:
+        for name in ("", "data", "keys", "results", "private", "tmp", "policies"):
+            (root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copyfile(shipped("policies") / "sandbox.toml", workspace.sandbox_policy)
+        (root / CONFIG).write_text(_settings_text(class_sizes=class_sizes))
+    except OSError as error:
+        raise OwnerError(f"{root} cannot become a workspace: {error.strerror}.") from error
+    return workspace
+
+
+def _settings_text(*, class_sizes: bool) -> str:
+    """The use case's numbers, no larger than this host."""
+    today = dt.datetime.now(dt.UTC).date()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    gpu = bool(find_gpus())
+    template = (Path(__file__).parent / "evaluator.toml.in").read_text()
+    return template.format(
+        opens=today,
+        closes=today + dt.timedelta(days=30),
+        cpus=min(2, os.cpu_count() or 1),
+        memory=min(8_590_000_000, memory),
+        gpus=1 if gpu else 0,
+        gpu_note="" if gpu else "  # none was found on this host when this file was written",
+        class_sizes="true" if class_sizes else "false",
+    )
+
+
+def find_gpus() -> tuple[str, ...]:
+    """The UUIDs of the NVIDIA GPUs that the driver lists; none where there is no driver."""
+    command = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
+    try:
+        listing = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(listing.stdout.split())
