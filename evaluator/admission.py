@@ -149,6 +149,7 @@ def _load(received: Received, job: Job) -> str:
     """Give the engine the rebuilt image and return its id."""
     with received.file.open("rb") as file:
         archive = read_archive(file)
+        archive.require_own_layers()
         config = sandbox.labelled(archive.config, job.run)
         image = image_id(config)
         try:
@@ -156,7 +157,7 @@ def _load(received: Received, job: Job) -> str:
         except sandbox.NotLoadable as error:
             raise Refused(
                 "EVA106",
-                "the engine cannot make an image of these layers: their bytes and digests differ, "
-                "or their compression is unknown to it. Save the image again with `docker save`.",
+                "the engine cannot make an image of these layers. Save the image again with "
+                "`docker save`, and see that `docker load` takes it.",
             ) from error
     return image

@@ -8,30 +8,24 @@ layers, settings reduced to what a run needs, no tag, and an id computed here.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import platform
-import re
 import tarfile
+import zlib
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from evaluator.errors import Refused
+from evaluator.image_settings import reduced
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _MAX_MEMBERS = 10_000
 _MAX_JSON = 4 * 2**20
+_MAX_UNPACKED = 64 * 2**30
 _CHUNK = 2**20
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
-# Read by the dynamic loader or the C library before a program starts, and by the
-# container runtime's own hooks: CVE-2025-23266 was an LD_PRELOAD.
-_FORBIDDEN = re.compile(r"LD_(?!LIBRARY_PATH$)\w+|GCONV_PATH|MALLOC_\w+|GLIBC_TUNABLES")
-_LIBRARY_PATH = re.compile(r"(/(usr|opt|lib|lib64)(/[\w.+-]+)*:?)*")
-# Set by common base images and meant for a host's hooks or network; dropped in silence.
-_DROPPED = re.compile(r"NVIDIA_\w+|CUDA_VERSION|\w+_proxy", re.IGNORECASE)
 # Whatever reading a malformed archive or document of it can raise.
 _MALFORMED = (
     tarfile.TarError,
@@ -43,7 +37,6 @@ _MALFORMED = (
     RecursionError,
     OverflowError,
 )
-_VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,127})=([\x20-\x7e]{0,4096})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +47,45 @@ class ImageArchive:
     config: dict[str, Any]
     layers: tuple[tuple[int, int], ...]  # offset and size in bytes
 
+    def require_own_layers(self) -> None:
+        """Refuse layers whose bytes are not what their digests say.
+
+        An engine that knows a digest already takes its own layer instead of the bytes, so
+        a digest alone would open another vendor's image.
+        """
+        for place, digest in zip(self.layers, self.config["rootfs"]["diff_ids"], strict=True):
+            if digest != f"sha256:{self._unpacked_digest(*place)}":
+                raise Refused(
+                    "EVA106",
+                    "a layer's bytes and its digest differ. Save the image again with `docker "
+                    "save`; layers may be compressed with gzip or not at all.",
+                )
+
     def rebuilt(self, config: bytes) -> Iterator[bytes]:
         """A `docker save` archive of the same layers under `config`, in chunks."""
         names = [f"{index}.tar" for index in range(len(self.layers))]
-        manifest = [{"Config": "config.json", "RepoTags": None, "Layers": names}]
-        yield from _member("manifest.json", io.BytesIO(json.dumps(manifest).encode()))
-        yield from _member("config.json", io.BytesIO(config))
+        manifest = json.dumps(
+            [{"Config": "config.json", "RepoTags": None, "Layers": names}]
+        ).encode()
+        yield from _member("manifest.json", len(manifest), [manifest])
+        yield from _member("config.json", len(config), [config])
         for name, (offset, size) in zip(names, self.layers, strict=True):
             self.file.seek(offset)
-            yield from _member(name, self.file, size)
+            yield from _member(name, size, _chunks(self.file, size))
         yield bytes(2 * tarfile.BLOCKSIZE)
+
+    def _unpacked_digest(self, offset: int, size: int) -> str:
+        self.file.seek(offset)
+        digest, unpacked = hashlib.sha256(), 0
+        try:
+            for piece in _unpacked(_chunks(self.file, size)):
+                digest.update(piece)
+                unpacked += len(piece)
+                if unpacked > _MAX_UNPACKED:
+                    raise Refused("EVA102", "a layer is larger than 64 GiB when unpacked.")
+        except zlib.error:
+            return ""
+        return digest.hexdigest()
 
 
 def image_id(config: bytes) -> str:
@@ -78,7 +100,7 @@ def read_archive(file: BinaryIO) -> ImageArchive:
             members = _members(archive)
             config, layers = _image(archive, members)
             return ImageArchive(
-                file, _reduced(config, len(layers)), tuple(_place(members, n) for n in layers)
+                file, reduced(config, len(layers)), tuple(_place(members, n) for n in layers)
             )
     except _MALFORMED as error:
         raise Refused(
@@ -144,77 +166,35 @@ def _place(members: dict[str, tarfile.TarInfo], name: str) -> tuple[int, int]:
     return member.offset_data, member.size
 
 
-def _reduced(config: dict[str, Any], layers: int) -> dict[str, Any]:
-    """The settings that stay: entry point, working directory, and harmless variables."""
-    settings = config.get("config") or {}
-    if len(config["rootfs"]["diff_ids"]) != layers:
-        raise ValueError("layers and their digests differ in number")
-    host = _ARCHITECTURES.get(platform.machine())
-    if (config["os"], config["architecture"]) != ("linux", host):
-        raise Refused("EVA104", f"the image must be built for linux/{host}.")
-    entrypoint = settings.get("Entrypoint")
-    if not _strings(entrypoint):
-        raise Refused(
-            "EVA103",
-            "the image has no ENTRYPOINT. It is started as `docker run IMAGE predict`, so the "
-            'Dockerfile needs a line like ENTRYPOINT ["/predict"].',
-        )
-    return {
-        "architecture": config["architecture"],
-        "os": "linux",
-        "rootfs": {"type": "layers", "diff_ids": config["rootfs"]["diff_ids"]},
-        "config": {
-            "Entrypoint": entrypoint,
-            "Env": _variables(settings.get("Env") or []),
-            "WorkingDir": _working_directory(settings.get("WorkingDir") or "/"),
-        },
-    }
+def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """A layer as its digest means it: gzip undone, anything else as it is."""
+    first = next(chunks, b"")
+    if not first.startswith(b"\x1f\x8b"):
+        yield first
+        yield from chunks
+        return
+    gzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    for chunk in chain((first,), chunks):
+        yield gzip.decompress(chunk, _CHUNK)
+        while gzip.unconsumed_tail:
+            yield gzip.decompress(gzip.unconsumed_tail, _CHUNK)
+    yield gzip.flush()
 
 
-def _strings(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
-
-
-def _variables(entries: list[str]) -> list[str]:
-    kept = {}
-    for entry in entries:
-        match = _VARIABLE.fullmatch(entry)
-        if not match:
-            raise Refused("EVA105", "an ENV entry is no NAME=value of at most 4 KiB plain text.")
-        name, value = match.groups()
-        outside = name == "LD_LIBRARY_PATH" and not _LIBRARY_PATH.fullmatch(value)
-        if _FORBIDDEN.fullmatch(name) or outside:
-            raise Refused(
-                "EVA105",
-                "the image sets a variable that steers the dynamic loader or the C library (LD_*, "
-                "GCONV_PATH, MALLOC_*, GLIBC_TUNABLES). Remove that ENV line; LD_LIBRARY_PATH may "
-                "name directories under /usr, /opt and /lib.",
-            )
-        if not _DROPPED.fullmatch(name):
-            kept[name] = value
-    return [f"{name}={value}" for name, value in kept.items()]
-
-
-def _working_directory(path: str) -> str:
-    """A plain directory of the image's own: CVE-2024-21626 was a WORKDIR below /proc."""
-    plain = re.fullmatch(r"(/[\w.-]+)*/?", path) and not {".", ".."} & set(path.split("/"))
-    if not plain or re.match(r"/(proc|sys|dev|input|output|tmp)(/|$)", path):
-        raise Refused("EVA107", "WORKDIR must be a plain absolute directory of the image itself.")
-    return path
-
-
-def _member(name: str, content: BinaryIO, size: int | None = None) -> Iterator[bytes]:
-    """One tar member: header, content and padding."""
-    info = tarfile.TarInfo(name)
-    info.size = content.seek(0, io.SEEK_END) if size is None else size
-    if size is None:
-        content.seek(0)
-    yield info.tobuf(tarfile.GNU_FORMAT)
-    left = info.size
-    while left:
-        chunk = content.read(min(_CHUNK, left))
+def _chunks(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """The next `size` bytes of `file`."""
+    while size:
+        chunk = file.read(min(_CHUNK, size))
         if not chunk:
             raise Refused("EVA101", "the archive ends in the middle of a layer.")
-        left -= len(chunk)
+        size -= len(chunk)
         yield chunk
-    yield bytes(-info.size % tarfile.BLOCKSIZE)
+
+
+def _member(name: str, size: int, content: Iterable[bytes]) -> Iterator[bytes]:
+    """One tar member: header, content and padding."""
+    info = tarfile.TarInfo(name)
+    info.size = size
+    yield info.tobuf(tarfile.GNU_FORMAT)
+    yield from content
+    yield bytes(-size % tarfile.BLOCKSIZE)

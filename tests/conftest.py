@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import secrets
@@ -10,6 +11,7 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import docker.errors
 import hypothesis
 import pytest
 
@@ -18,8 +20,6 @@ from sandbox import Limits, Mount, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    import docker
 
 IN_CI = os.environ.get("EVALUATOR_CI") == "1"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "evaluator-tests"
@@ -99,7 +99,8 @@ def make_image(engine: docker.APIClient, busybox: bytes) -> Iterator[Callable[..
 
     yield make
     for image in set(made):
-        engine.remove_image(image, force=True)
+        with contextlib.suppress(docker.errors.ImageNotFound):  # a test untagged it
+            engine.remove_image(image, force=True)
 
 
 def _root(files: dict[str, bytes]) -> bytes:
