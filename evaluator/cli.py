@@ -60,7 +60,7 @@ class Holdout(click.ParamType[int | float]):
 
 workspace_option = click.option(
     "--workspace",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path, resolve_path=True),
     default=".",
     envvar="EVALUATOR_WORKSPACE",
     show_envvar=True,
@@ -225,12 +225,16 @@ def images() -> None:
 def build_command(examples: tuple[str, ...], *, gpu: bool) -> None:
     """Build the ONNX runner unless it is there; print the ids of what was asked for."""
     from evaluator.images import build_example, build_onnx_runner
+    from evaluator.progress import stages
 
-    click.echo(f"onnx-runner {build_onnx_runner(_say)}")
-    if gpu:
-        click.echo(f"onnx-runner-gpu {build_onnx_runner(_say, gpu=True)}")
-    for name in examples:
-        click.echo(f"example-{name} {build_example(name, _say)}")
+    built = {}
+    with stages() as say:
+        built["onnx-runner"] = build_onnx_runner(say)
+        if gpu:
+            built["onnx-runner-gpu"] = build_onnx_runner(say, gpu=True)
+        built |= {f"example-{name}": build_example(name, say) for name in examples}
+    for name, image in built.items():
+        click.echo(f"{name} {image}")
 
 
 @cli.command("run")
@@ -263,12 +267,14 @@ def run_command(  # noqa: PLR0913 - one per option of the command
     name@sha256:digest.
     """
     from evaluator.official import run_officially
+    from evaluator.progress import stages
     from evaluator.submission import parse_submission
     from evaluator.tables import print_record, record_document
 
     parsed = parse_submission(submission)
     signer = _signer(Workspace(workspace), passphrase_file)
-    record = run_officially(Workspace(workspace), parsed, vendor, signer, _say)
+    with stages() as say:
+        record = run_officially(Workspace(workspace), parsed, vendor, signer, say)
     if as_json:
         _print_json(record_document(record))
     else:
@@ -338,7 +344,7 @@ def _say(line: str) -> None:
 
 def main() -> NoReturn:
     """Run the command line; every way it can end has its exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    _handle_signals()
     os.umask(0o077)  # what a workspace holds is its owner's alone
     from sandbox import SandboxError
 
@@ -348,7 +354,7 @@ def main() -> NoReturn:
         error.show()
         code = OWNER
     except (click.Abort, KeyboardInterrupt):
-        _say("Interrupted; nothing of this run is left.")
+        _say("Interrupted; nothing unfinished is left.")
         code = INTERRUPTED
     except VerificationError as error:
         code = _failed(error, UNVERIFIED)
@@ -363,8 +369,18 @@ def main() -> NoReturn:
     sys.exit(code or 0)
 
 
-def _interrupt(_signum: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+def _handle_signals() -> None:
+    """Let Ctrl-C, SIGTERM and a closed terminal interrupt a command, once."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def interrupt(_signum: int, _frame: FrameType | None) -> NoReturn:
+        for number in signals:  # from here on it cleans up, and a second Ctrl-C must not stop that
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in signals:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
+            signal.signal(number, interrupt)
 
 
 def _host_trouble(error: OSError) -> Exception:

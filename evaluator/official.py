@@ -15,7 +15,7 @@ from evaluator.dataset.sealed import open_dataset
 from evaluator.errors import OwnerError
 from evaluator.evaluate import Job, evaluate
 from evaluator.images import build_onnx_runner, find_onnx_runner
-from evaluator.record import Issuer, Record, write_record
+from evaluator.record import Issuer, Record, finish_records, write_record
 from evaluator.workspace import VENDOR, find_gpus, shipped
 
 if TYPE_CHECKING:
@@ -81,9 +81,7 @@ def _sweep(workspace: Workspace) -> None:
     sandbox.remove_images()
     for left in workspace.scratch.glob("*"):
         shutil.rmtree(left)
-    for directory in (workspace.root / "results", workspace.root / "private"):
-        for part in directory.rglob(".*.part"):
-            part.unlink()
+    finish_records(workspace)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, a line per stage elsewhere."""
+"""Progress on stderr: something that moves on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,8 +6,17 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,9 +34,21 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
         def line(stage: str, _done: int, total: int) -> None:
             if stage not in seen:
                 seen.add(stage)
-                print(f"{stage} ({total}) ...", file=sys.stderr)  # noqa: T201 - progress is for stderr
+                click.echo(f"{stage} ({total}) ...", err=True)
 
         yield line
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str], None]]:
+    """A function to be called with a line at the start of each slow step of unknown length."""
+    if not sys.stderr.isatty():
+        yield lambda line: click.echo(line, err=True)
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as spinner:
+        task = spinner.add_task("", total=None)
+        yield lambda line: spinner.update(task, description=line)
 
 
 @contextmanager

@@ -70,13 +70,25 @@ def write_record(issuer: Issuer, job: Job, received: Received, evaluation: Evalu
     workspace = issuer.workspace
     private, signed = workspace.private(job.run), workspace.result(issuer.vendor, job.run)
     facts = _facts(received, evaluation, issuer.vendor)
-    _write_whole(private, private_document(job.run, facts, evaluation.counts).encode())
-    try:
-        _write_whole(signed, bundle)
-    except BaseException:
-        private.unlink()
-        raise
+    exact = private_document(job.run, facts, evaluation.counts).encode()
+    _write_both((signed, bundle), (private, exact))
     return Record(evaluation, result, signed, private)
+
+
+def finish_records(workspace: Workspace) -> None:
+    """Settle what a run left that was killed while it wrote its record.
+
+    Both documents are complete before the signed one gets its name. From then on the run
+    counts, so its exact counts are kept as well; before that, nothing of it is.
+    """
+    results, private = workspace.root / "results", workspace.root / "private"
+    for signed in results.glob("*/*.sigstore.json"):
+        exact = workspace.private(signed.name.partition(".")[0])
+        if _part(exact).exists():
+            _part(exact).rename(exact)
+            _sync(private)
+    for part in (*results.rglob(".*.part"), *private.glob(".*.part")):
+        part.unlink()
 
 
 def _about(job: Job, issuer: Issuer, received: Received) -> About:
@@ -132,21 +144,39 @@ def _facts(received: Received, evaluation: Evaluation, vendor: str) -> dict[str,
     }
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is either complete or not there, and only its owner's to read."""
+def _write_both(*files: tuple[Path, bytes]) -> None:
+    """Write complete files under their names, in this order, or none of them."""
+    try:
+        for path, content in files:
+            _write_part(path, content)
+        for path, _ in files:
+            _part(path).rename(path)
+            _sync(path.parent)
+    except BaseException:
+        for path, _ in files:
+            path.unlink(missing_ok=True)
+            _part(path).unlink(missing_ok=True)
+        raise
+
+
+def _part(path: Path) -> Path:
+    """Where a file is written before it gets its name."""
+    return path.with_name(f".{path.name}.part")
+
+
+def _write_part(path: Path, content: bytes) -> None:
+    """Have `content` on the disk, for its owner's eyes only."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
+    descriptor = os.open(_part(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        part.rename(path)
+        os.fsync(descriptor)
     finally:
-        part.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        os.close(descriptor)

@@ -153,7 +153,8 @@ def _phase_table(result: Result) -> Table:
 
 
 def _share(value: float) -> str:
-    return f"{100 * value:.2f} %"
+    """As many decimals as were published, none added."""
+    return f"{100 * value:.4g} %"
 
 
 def _interval(ends: tuple[float, float] | None) -> str:
