@@ -121,7 +121,7 @@ def classifier() -> Callable[..., onnx.ModelProto]:
     return make_classifier
 
 
-def make_classifier(  # noqa: PLR0913 - one keyword for each thing that a test varies
+def make_classifier(
     shape: tuple[int | str, ...] = ("N", 1, 8, 8),
     dtype: int = TensorProto.FLOAT,
     *,
