@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -225,6 +226,8 @@ def test_key_open_to_others_is_refused(tmp_path: Path, bits: int) -> None:
         load_key(pem)
 
 
+@pytest.mark.interop
+@pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="Install openssh-client.")
 def test_fingerprint_is_the_one_ssh_shows(tmp_path: Path) -> None:
     """The keyid that cosign expects is what `ssh-keygen -l` prints."""
     key = ec.generate_private_key(ec.SECP256R1()).public_key()

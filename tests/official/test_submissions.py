@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import tarfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from docker import APIClient
+
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("runner_image")]
 
 RUNTIMES = ["runc", pytest.param("runsc", marks=pytest.mark.gvisor)]
 N = 30
-Command = "Callable[..., Any]"
 
 
 @pytest.fixture
@@ -234,35 +235,42 @@ def test_a_variable_for_the_loader_is_refused(
     assert document["statement"]["predicate"]["phases"]["baseline"]["rules"] == ["EVA105"]
 
 
+def saved(engine: APIClient, image: str, file: Path) -> Path:
+    """`docker save IMAGE -o FILE`."""
+    with file.open("wb") as archive:
+        archive.writelines(engine.get_image(image))
+    return file
+
+
 def test_an_archive_runs_and_its_tag_is_never_made(
     run: Callable[..., tuple[int, dict[str, Any]]],
     make_image: Callable[..., str],
+    engine: APIClient,
     tmp_path: Path,
 ) -> None:
     """`docker save` of a tagged image: known by the file's digest, run without the tag."""
-    image, tag = make_image(GOOD + " # archive"), "evaluator-test-tag:latest"
-    subprocess.run(["docker", "tag", image, tag], check=True)
-    file = tmp_path / "image.tar"
-    subprocess.run(["docker", "save", tag, "-o", file], check=True)
-    subprocess.run(["docker", "rmi", tag], check=True, capture_output=True)
+    tag = "evaluator-test-tag:latest"
+    engine.tag(make_image(GOOD + " # archive"), *tag.split(":"))
+    file = saved(engine, tag, tmp_path / "image.tar")
+    engine.remove_image(tag)
     code, document = run(file)
-    tagged = subprocess.run(["docker", "images", "-q", tag], capture_output=True, check=True)
 
+    assert tag.encode().partition(b":")[0] in file.read_bytes()
     assert code == 0
     assert document["statement"]["predicate"]["submission"] == {
         "kind": "image",
         "digest_of": "file",
     }
-    assert tagged.stdout == b""
+    assert engine.images(tag) == []
 
 
 def test_a_tar_that_is_no_image_is_refused(
     run: Callable[..., tuple[int, dict[str, Any]]], tmp_path: Path
 ) -> None:
     """A tar of anything else."""
-    (tmp_path / "x").write_text("x")
     file = tmp_path / "image.tar"
-    subprocess.run(["tar", "cf", file, "-C", tmp_path, "x"], check=True)
+    with tarfile.open(file, "w") as archive:
+        archive.addfile(tarfile.TarInfo("x"))
 
     assert run(file)[1]["statement"]["predicate"]["phases"]["baseline"]["rules"] == ["EVA101"]
 
@@ -270,11 +278,11 @@ def test_a_tar_that_is_no_image_is_refused(
 def test_layers_that_are_not_what_their_digests_say_are_refused(
     run: Callable[..., tuple[int, dict[str, Any]]],
     make_image: Callable[..., str],
+    engine: APIClient,
     tmp_path: Path,
 ) -> None:
     """One byte changed: the engine, which knows the digest, would take its own layer unseen."""
-    file = tmp_path / "image.tar"
-    subprocess.run(["docker", "save", make_image(GOOD + " # damaged"), "-o", file], check=True)
+    file = saved(engine, make_image(GOOD + " # damaged"), tmp_path / "image.tar")
     content = bytearray(file.read_bytes())
     at = content.index(b"# damaged")
     content[at] ^= 1
