@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import signal
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -91,7 +92,9 @@ def _reserve(descriptor: int, size: int) -> None:
 def _container(client: APIClient, asked: dict[str, Any], run: str) -> Iterator[str]:
     """A created container, gone at the end together with its anonymous volumes."""
     try:
-        yield client.create_container_from_config(asked)["Id"]
+        with _uninterrupted():  # the engine goes on with a create that its client has left
+            container = client.create_container_from_config(asked)["Id"]
+        yield container
     finally:
         with _uninterrupted():
             remove_leftovers(client, {RUN_LABEL: run})
@@ -141,9 +144,12 @@ def _start_and_wait(client: APIClient, container: str, seconds: float) -> tuple[
         if code in _NOT_STARTABLE:
             return Status.START_FAILED, code
         raise
+    deadline = time.monotonic() + seconds
     try:
         client.wait(container, timeout=seconds)  # type: ignore[arg-type]  # requests takes floats
     except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
+        if time.monotonic() < deadline:
+            raise  # the engine went away: our trouble, even where it is back by now
         client.ping()  # a dead engine is our trouble, a slow program the submission's
         if client.inspect_container(container)["State"]["Running"]:
             return Status.TIMEOUT, None
@@ -159,9 +165,23 @@ def _status(state: dict[str, Any]) -> Status:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back until the removal is done."""
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    """Hold Ctrl-C, SIGTERM and SIGHUP back until the block is done.
+
+    By handlers, not by a signal mask: a mask is one thread's, and numpy has threads of its
+    own, which the kernel would give the signal to.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's business
+        return
+    came: list[int] = []
+    before = {
+        held: signal.signal(held, lambda number, _: came.append(number))
+        for held in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for held, handler in before.items():
+            signal.signal(held, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
