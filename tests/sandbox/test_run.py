@@ -163,7 +163,7 @@ def test_without_the_wall_the_same_probes_succeed(
     image = make_image("ls /sys/class/net; echo x >> /input/tiles.npy && echo x > /new && id -u")
     tiles = tmp_path / "tiles.npy"
     tiles.write_bytes(b"tiles")
-    host = {"Binds": [f"{tiles}:/input/tiles.npy"], "NetworkMode": "bridge"}
+    host = {"Binds": [f"{tiles}:/input/tiles.npy"], "NetworkMode": "host"}
     container = engine.create_container_from_config({"Image": image, "HostConfig": host})["Id"]
     try:
         engine.start(container)
@@ -172,7 +172,7 @@ def test_without_the_wall_the_same_probes_succeed(
     finally:
         engine.remove_container(container, force=True)
 
-    assert said == ["eth0", "lo", "0"]
+    assert said == [*sorted(os.listdir("/sys/class/net")), "0"]  # noqa: PTH208 - names only
     assert tiles.read_bytes() == b"tilesx\n"
 
 
