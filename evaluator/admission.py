@@ -12,13 +12,13 @@ import sandbox
 from evaluator.errors import OwnerError, Refused, SubmissionError
 from evaluator.intake import image_id, read_archive
 from evaluator.onnx_check import RECORD, read_check, require_accepted
-from sandbox import Mount, SandboxError, Spec
+from sandbox import Mount, SandboxError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from evaluator.evaluate import Job, Run
+    from evaluator.job import Job, Run
     from evaluator.submission import Submission
 
 MODEL = "/submission/model.onnx"
@@ -119,20 +119,7 @@ def _admit_onnx(received: Received, job: Job, run: Run) -> Admitted:
     if received.size > _ONNX_LIMIT:
         raise Refused("EVA301", "an ONNX file cannot be larger than 2 GiB.")
     model = Mount(received.file, MODEL)
-    outcome = run(
-        Spec(
-            run=job.run,
-            image=job.runner(),
-            verb="check",
-            inputs=(job.manifest, model),
-            output_size=RECORD.size,
-            limits=job.limits("check"),
-            runtime=job.policy.runtime,
-            gpus=job.gpus,
-        ),
-        job.scratch,
-        job.seccomp,
-    )
+    outcome = run(job.check(model, RECORD.size), job.scratch, job.seccomp)
     if outcome.status is not sandbox.Status.OK:
         raise SubmissionError(outcome.status, "the model could not be loaded.")
     check = read_check(outcome.output)

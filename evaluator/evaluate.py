@@ -2,63 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sandbox
-from evaluator.admission import Admitted, Received, admit
+from evaluator.admission import Received, admit
 from evaluator.dataset.commitment import check_commitment
-from evaluator.dataset.sealed import Dataset, check_seal, read_labels
+from evaluator.dataset.sealed import check_seal, read_labels
 from evaluator.errors import Refused, SubmissionError
 from evaluator.predictions import read_predictions
 from evaluator.scoring import Counts, count
-from sandbox import Limits, Mount, Outcome, SandboxPolicy, Spec, Status
+from sandbox import Outcome, Status
 
-Run = Callable[[Spec, Path, str], Outcome]
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Everything about a run that is not the submission. Memory and sizes in bytes."""
-
-    run: str
-    dataset: Dataset
-    policy: SandboxPolicy
-    seccomp: str
-    scratch: Path
-    cpus: float
-    memory: int
-    gpus: tuple[str, ...]
-    largest: int
-    runner: Callable[[], str]
-
-    @property
-    def manifest(self) -> Mount:
-        """What a container reads first."""
-        return Mount(self.dataset.holdout.manifest, "/input/manifest.json")
-
-    @property
-    def tiles(self) -> Mount:
-        """The holdout, without its labels: those are mounted nowhere."""
-        return Mount(self.dataset.holdout.tiles, "/input/tiles.npy")
-
-    def limits(self, verb: str) -> Limits:
-        """What one container may use."""
-        return self.policy.limits(verb, self.cpus, self.memory)
-
-    def predict(self, admitted: Admitted) -> Spec:
-        """The one container that sees the holdout."""
-        return Spec(
-            run=self.run,
-            image=admitted.image,
-            verb="predict",
-            inputs=(self.manifest, self.tiles, *admitted.inputs),
-            output_size=self.dataset.holdout.size,
-            limits=self.limits("predict"),
-            runtime=self.policy.runtime,
-            gpus=self.gpus,
-        )
+if TYPE_CHECKING:
+    from evaluator.job import Job, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +49,7 @@ def evaluate(received: Received, job: Job, run: Run = sandbox.run) -> Evaluation
     outcome = None
     try:
         with admit(received, job, run) as admitted:
-            outcome = run(job.predict(admitted), job.scratch, job.seccomp)
+            outcome = run(job.predict(admitted.image, admitted.inputs), job.scratch, job.seccomp)
         _require_ok(outcome)
         classes = len(job.dataset.classes)
         predictions = read_predictions(outcome.output, job.dataset.holdout.size, classes)

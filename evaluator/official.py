@@ -13,8 +13,9 @@ import sandbox
 from evaluator.admission import receive
 from evaluator.dataset.sealed import open_dataset
 from evaluator.errors import OwnerError
-from evaluator.evaluate import Job, evaluate
+from evaluator.evaluate import evaluate
 from evaluator.images import build_onnx_runner, find_onnx_runner
+from evaluator.job import Job
 from evaluator.record import Issuer, Record, finish_records, write_record
 from evaluator.workspace import VENDOR, find_gpus, shipped
 

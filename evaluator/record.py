@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from securesystemslib.signer import Signer
 
     from evaluator.admission import Received
-    from evaluator.evaluate import Evaluation, Job
+    from evaluator.evaluate import Evaluation
+    from evaluator.job import Job
     from evaluator.workspace import Publish, Workspace
 
 

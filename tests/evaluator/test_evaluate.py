@@ -14,7 +14,8 @@ from evaluator.admission import Received
 from evaluator.dataset.importing import ImportRules, import_tiles
 from evaluator.dataset.sealed import open_dataset, read_labels
 from evaluator.errors import OwnerError
-from evaluator.evaluate import Evaluation, Job, evaluate
+from evaluator.evaluate import Evaluation, evaluate
+from evaluator.job import Job
 from evaluator.onnx_check import RECORD
 from sandbox import Outcome, SandboxError, SandboxPolicy, Spec, Status
 

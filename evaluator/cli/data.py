@@ -1,0 +1,136 @@
+"""`evaluator data` and `evaluator images`: what a run needs before there can be one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from evaluator.cli.options import (
+    holdout_option,
+    json_option,
+    print_json,
+    skip_bad_option,
+    workspace_option,
+)
+from evaluator.workspace import Workspace
+
+if TYPE_CHECKING:
+    from evaluator.dataset.importing import ImportRules
+
+
+@click.group()
+def data() -> None:
+    """Import tiles, split them, and look at their aggregates."""
+
+
+@data.command("import")
+@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@holdout_option
+@click.option("--grayscale", is_flag=True, help="Turn RGB tiles into one band.")
+@skip_bad_option
+@click.option("--add", is_flag=True, help="Add a season to the tiles that are there.")
+@workspace_option
+def import_command(  # noqa: PLR0913 - one per option of the command
+    source: Path,
+    workspace: Path,
+    holdout: float,
+    *,
+    grayscale: bool,
+    skip_bad: bool,
+    add: bool,
+) -> None:
+    """Import SOURCE as a new sealed version: pixels and labels, and nothing else.
+
+    SOURCE is a folder or tar of class folders, a folder with tiles.npy and labels.npy, or a
+    folder with labels.csv (file, label and optionally group, field or scene).
+    """
+    from evaluator.dataset.importing import import_tiles
+    from evaluator.progress import progress_bar
+    from evaluator.tables import print_import
+
+    rules = _import_rules(Workspace(workspace))
+    with progress_bar() as progress:
+        report = import_tiles(
+            Workspace(workspace).data,
+            source,
+            rules,
+            holdout=holdout,
+            grayscale=grayscale,
+            skip_bad=skip_bad,
+            add=add,
+            progress=progress,
+        )
+    print_import(report)
+
+
+@data.command("split")
+@holdout_option
+@skip_bad_option
+@workspace_option
+def split_command(workspace: Path, holdout: float, *, skip_bad: bool) -> None:
+    """Make a new sealed version of the same tiles with another holdout."""
+    from evaluator.dataset.importing import split_again
+    from evaluator.progress import progress_bar
+    from evaluator.tables import print_import
+
+    rules = _import_rules(Workspace(workspace))
+    with progress_bar() as progress:
+        report = split_again(
+            Workspace(workspace).data, rules, holdout=holdout, skip_bad=skip_bad, progress=progress
+        )
+    print_import(report)
+
+
+@data.command("show")
+@json_option
+@workspace_option
+def show_command(workspace: Path, *, as_json: bool) -> None:
+    """Print counts, shares and band statistics: aggregates only."""
+    from evaluator.dataset.sealed import describe, open_dataset
+    from evaluator.tables import dataset_document, print_dataset
+
+    description = describe(open_dataset(Workspace(workspace).data))
+    if as_json:
+        print_json(dataset_document(description))
+    else:
+        print_dataset(description)
+
+
+def _import_rules(workspace: Workspace) -> ImportRules:
+    """The part of the settings that an import obeys."""
+    from evaluator.dataset.importing import ImportRules
+
+    rules = workspace.settings().dataset
+    rare = rules.rare if isinstance(rules.rare, int) else tuple(rules.rare)
+    return ImportRules(tuple(rules.classes), rare, (rules.tile[0], rules.tile[1]))
+
+
+@click.group()
+def images() -> None:
+    """Build and find the images that travel with the product."""
+
+
+@images.command("build")
+@click.option("--gpu", is_flag=True, help="Also the ONNX runner for NVIDIA GPUs (1.4 GB more).")
+@click.option(
+    "--example",
+    "examples",
+    multiple=True,
+    type=click.Choice(["perl", "torch"]),
+    help="Also an example submission (repeatable).",
+)
+def build_command(examples: tuple[str, ...], *, gpu: bool) -> None:
+    """Build the ONNX runner unless it is there; print the ids of what was asked for."""
+    from evaluator.images import build_example, build_onnx_runner
+    from evaluator.progress import stages
+
+    built = {}
+    with stages() as stage:
+        built["onnx-runner"] = build_onnx_runner(stage)
+        if gpu:
+            built["onnx-runner-gpu"] = build_onnx_runner(stage, gpu=True)
+        built |= {f"example-{name}": build_example(name, stage) for name in examples}
+    for name, image in built.items():
+        click.echo(f"{name} {image}")

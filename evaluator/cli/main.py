@@ -1,0 +1,97 @@
+"""The `evaluator` command itself: every way it can end has its exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from evaluator import __version__
+from evaluator.cli.data import data, images
+from evaluator.cli.options import say
+from evaluator.cli.runs import init_command, run_command, verify_command
+from evaluator.errors import EvaluatorError, SubmissionError, VerificationError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+SUBMISSION_FAILED, OWNER, HOST, UNVERIFIED, INTERRUPTED = 1, 2, 3, 4, 130
+
+EPILOG = """\b
+Exit codes:
+  0    done
+  1    the submission failed or was refused (a signed result says so)
+  2    the command line, the workspace or its data are not as they must be
+  3    this host or this program failed: no result, nothing charged
+  4    a result does not verify
+  130  interrupted
+"""
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="evaluator")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(*, debug: bool) -> None:
+    """Run submissions on private image tiles in a sealed sandbox, and sign their scores."""
+
+
+for command in (init_command, data, images, run_command, verify_command):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Run the command line; every way it can end has its exit code."""
+    _handle_signals()
+    os.umask(0o077)  # what a workspace holds is its owner's alone
+    from sandbox import SandboxError
+
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = OWNER
+    except (click.Abort, KeyboardInterrupt):
+        say("Interrupted; nothing unfinished is left.")
+        code = INTERRUPTED
+    except VerificationError as error:
+        code = _failed(error, UNVERIFIED)
+    except SubmissionError as error:
+        code = _failed(error, SUBMISSION_FAILED)
+    except EvaluatorError as error:
+        code = _failed(error, OWNER)
+    except SandboxError as error:
+        code = _failed(error, HOST)
+    except OSError as error:
+        code = _failed(_host_trouble(error), HOST)
+    sys.exit(code or 0)
+
+
+def _handle_signals() -> None:
+    """Let Ctrl-C, SIGTERM and a closed terminal interrupt a command, once."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def interrupt(_signum: int, _frame: FrameType | None) -> NoReturn:
+        for number in signals:  # from here on it cleans up, and a second Ctrl-C must not stop that
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in signals:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
+            signal.signal(number, interrupt)
+
+
+def _host_trouble(error: OSError) -> Exception:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return OSError("The disk is full. Free some space, then run again: nothing was kept.")
+    return error
+
+
+def _failed(error: Exception, code: int) -> int:
+    if "--debug" in sys.argv[1:]:
+        raise error
+    say(f"Error: {error}")
+    return code
