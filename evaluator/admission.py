@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 import sandbox
 from evaluator.errors import OwnerError, Refused, SubmissionError
-from evaluator.intake import image_id, read_archive
+from evaluator.intake import read_archive
 from evaluator.onnx_check import RECORD, read_check, require_accepted
+from evaluator.rebuild import rebuild
 from sandbox import Mount, SandboxError
 
 if TYPE_CHECKING:
@@ -45,51 +46,48 @@ class Admitted:
     inputs: tuple[Mount, ...]
 
 
-def receive(submission: Submission, scratch: Path) -> Received:
+def receive(submission: Submission, scratch: Path, most: int) -> Received:
     """Copy the submission into `scratch`, hashing it on the way.
 
-    An image of the local engine comes as the archive that the engine saves of it, and
-    is known by the digest it was named by.
+    Of a file larger than `most` bytes only digest and size are taken: it will be refused.
+    An image of the local engine comes as the archive that the engine saves of it, and is
+    known by the digest it was named by.
     """
     target = scratch / "submission"
     if submission.file is None:
-        image = _find(submission.reference)
-        _, size = _copy(sandbox.save_image(image), target)
-        pinned = "@" in submission.reference
-        known_by = submission.reference if pinned else image
-        digest = known_by.rpartition("sha256:")[2]
-        return Received("image", "manifest" if pinned else "config", digest, size, target)
+        return _receive_image(submission.reference, target, most)
     try:
         with submission.file.open("rb") as file:
-            digest, size = _copy(iter(lambda: file.read(_CHUNK), b""), target)
+            digest, size = _copy(iter(lambda: file.read(_CHUNK), b""), target, most)
     except PermissionError as error:
         raise OwnerError("The submission's file cannot be read. Check its permissions.") from error
     return Received(submission.kind, "file", digest, size, target)
 
 
-def _find(reference: str) -> str:
-    """The local id of an image, pulled where it is named by digest and not here."""
-    image = sandbox.find_image(reference)
-    if image is None and "@" in reference:
-        image = sandbox.pull_image(reference)
-    if image is None:
-        raise OwnerError(
-            "The engine has no image of that id or digest, and could not pull it. See `docker "
-            "images --digests`, or log in to the registry with `docker login`."
-        )
-    return image
+def _receive_image(reference: str, target: Path, most: int) -> Received:
+    try:
+        with sandbox.held_image(reference) as image:
+            _, size = _copy(sandbox.save_image(image), target, most)
+    except sandbox.NotAvailable as error:
+        raise OwnerError(str(error)) from error
+    pinned = "@" in reference
+    digest = (reference if pinned else image).rpartition("sha256:")[2]
+    by_manifest = pinned or sandbox.ids_are_manifests()
+    return Received("image", "manifest" if by_manifest else "config", digest, size, target)
 
 
-def _copy(chunks: Iterable[bytes], target: Path) -> tuple[str, int]:
+def _copy(chunks: Iterable[bytes], target: Path, most: int) -> tuple[str, int]:
     """Write a private file that a container's uid can read; returns sha256 and size."""
-    digest = hashlib.sha256()
+    digest, size = hashlib.sha256(), 0
     try:
         with target.open("xb") as file:
             for chunk in chunks:
                 digest.update(chunk)
-                file.write(chunk)
+                size += len(chunk)
+                if size <= most:
+                    file.write(chunk)
             os.fchmod(file.fileno(), 0o444)
-            return digest.hexdigest(), file.tell()
+            return digest.hexdigest(), size
     except OSError as error:
         raise SandboxError(
             f"The submission cannot be copied into the workspace: {error.strerror}."
@@ -127,7 +125,7 @@ def _admit_onnx(received: Received, job: Job, run: Run) -> Admitted:
     if job.gpus and not check.cuda:
         raise SandboxError(
             "A GPU was asked for and the ONNX runner got none, so nothing was run. Check the "
-            "driver and the container toolkit (docs/gpu.md), or set gpus = 0 in evaluator.toml."
+            "driver and the container toolkit, or set gpus = 0 in evaluator.toml."
         )
     return Admitted(job.runner(), (model,))
 
@@ -136,15 +134,12 @@ def _load(received: Received, job: Job) -> str:
     """Give the engine the rebuilt image and return its id."""
     with received.file.open("rb") as file:
         archive = read_archive(file)
-        archive.require_own_layers()
-        config = sandbox.labelled(archive.config, job.run)
-        image = image_id(config)
+        rebuilt = rebuild(archive, sandbox.labelled(archive.config, job.run))
         try:
-            sandbox.load_image(archive.rebuilt(config), image)
+            return sandbox.load_image(rebuilt.chunks, rebuilt.ids)
         except sandbox.NotLoadable as error:
             raise Refused(
                 "EVA106",
                 "the engine cannot make an image of these layers. Save the image again with "
                 "`docker save`, and see that `docker load` takes it.",
             ) from error
-    return image

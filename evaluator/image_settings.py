@@ -13,6 +13,7 @@ from typing import Any
 from evaluator.errors import Refused
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_PLATFORM = ("linux", _ARCHITECTURES.get(platform.machine(), platform.machine()))
 
 # Read by the dynamic loader or the C library before a program starts, and by the
 # container runtime's own hooks: CVE-2025-23266 was an LD_PRELOAD.
@@ -32,9 +33,8 @@ def reduced(config: dict[str, Any], layers: int) -> dict[str, Any]:
     settings = config.get("config") or {}
     if len(config["rootfs"]["diff_ids"]) != layers:
         raise ValueError("layers and their digests differ in number")
-    host = _ARCHITECTURES.get(platform.machine())
-    if (config["os"], config["architecture"]) != ("linux", host):
-        raise Refused("EVA104", f"the image must be built for linux/{host}.")
+    if not is_own_platform(config):
+        raise wrong_platform()
     entrypoint = settings.get("Entrypoint")
     if not _strings(entrypoint):
         raise Refused(
@@ -52,6 +52,16 @@ def reduced(config: dict[str, Any], layers: int) -> dict[str, Any]:
             "WorkingDir": _working_directory(settings.get("WorkingDir") or "/"),
         },
     }
+
+
+def is_own_platform(platform: dict[str, Any] | None) -> bool:
+    """Whether an image of this `os` and `architecture` runs here; None is any platform."""
+    return platform is None or (platform["os"], platform["architecture"]) == _PLATFORM
+
+
+def wrong_platform() -> Refused:
+    """What to say of an image that is for no platform of this host."""
+    return Refused("EVA104", f"the image must be built for {'/'.join(_PLATFORM)}.")
 
 
 def _strings(value: object) -> bool:

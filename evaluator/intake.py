@@ -1,13 +1,12 @@
-"""An image archive, rebuilt rather than trusted.
+"""A submitted image archive, read but never passed on.
 
 The engine merges an image's settings into every container and obeys the tags in an
-archive. So a submitted archive never reaches it: it gets a new one with the same
-layers, settings reduced to what a run needs, no tag, and an id computed here.
+archive. So a submitted archive never reaches it: `rebuild` makes a new one with the same
+layers, settings reduced to what a run needs, no tag, and an id computed by us.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tarfile
 import zlib
@@ -16,15 +15,15 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from evaluator.errors import Refused
-from evaluator.image_settings import reduced
+from evaluator.image_settings import is_own_platform, reduced, wrong_platform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 _MAX_MEMBERS = 10_000
 _MAX_JSON = 4 * 2**20
-_MAX_UNPACKED = 64 * 2**30
-_CHUNK = 2**20
+_CHUNK = 2**16  # a gzip of many tiny members is copied this much for each
+_GZIP = zlib.MAX_WBITS | 16  # as inflateInit2 of zlib.h wants it
 
 # Whatever reading a malformed archive or document of it can raise.
 _MALFORMED = (
@@ -47,50 +46,11 @@ class ImageArchive:
     config: dict[str, Any]
     layers: tuple[tuple[int, int], ...]  # offset and size in bytes
 
-    def require_own_layers(self) -> None:
-        """Refuse layers whose bytes are not what their digests say.
-
-        An engine that knows a digest already takes its own layer instead of the bytes, so
-        a digest alone would open another vendor's image.
-        """
-        for place, digest in zip(self.layers, self.config["rootfs"]["diff_ids"], strict=True):
-            if digest != f"sha256:{self._unpacked_digest(*place)}":
-                raise Refused(
-                    "EVA106",
-                    "a layer's bytes and its digest differ. Save the image again with `docker "
-                    "save`; layers may be compressed with gzip or not at all.",
-                )
-
-    def rebuilt(self, config: bytes) -> Iterator[bytes]:
-        """A `docker save` archive of the same layers under `config`, in chunks."""
-        names = [f"{index}.tar" for index in range(len(self.layers))]
-        manifest = json.dumps(
-            [{"Config": "config.json", "RepoTags": None, "Layers": names}]
-        ).encode()
-        yield from _member("manifest.json", len(manifest), [manifest])
-        yield from _member("config.json", len(config), [config])
-        for name, (offset, size) in zip(names, self.layers, strict=True):
-            self.file.seek(offset)
-            yield from _member(name, size, _chunks(self.file, size))
-        yield bytes(2 * tarfile.BLOCKSIZE)
-
-    def _unpacked_digest(self, offset: int, size: int) -> str:
+    def layer(self, number: int) -> Iterator[bytes]:
+        """The content of a layer, unpacked; zlib.error where it is no gzip after all."""
+        offset, size = self.layers[number]
         self.file.seek(offset)
-        digest, unpacked = hashlib.sha256(), 0
-        try:
-            for piece in _unpacked(_chunks(self.file, size)):
-                digest.update(piece)
-                unpacked += len(piece)
-                if unpacked > _MAX_UNPACKED:
-                    raise Refused("EVA102", "a layer is larger than 64 GiB when unpacked.")
-        except zlib.error:
-            return ""
-        return digest.hexdigest()
-
-
-def image_id(config: bytes) -> str:
-    """The id that an engine gives to an image of this config (OCI image spec, ImageID)."""
-    return f"sha256:{hashlib.sha256(config).hexdigest()}"
+        return _unpacked(_chunks(self.file, size))
 
 
 def read_archive(file: BinaryIO) -> ImageArchive:
@@ -129,12 +89,26 @@ def _image(
     if "manifest.json" in members:
         (image,) = _json(archive, members, "manifest.json")
         return _json(archive, members, image["Config"]), list(image["Layers"])
-    (entry,) = _json(archive, members, "index.json")["manifests"]
-    manifest = _json(archive, members, _blob(entry))
+    manifest = _json(archive, members, _entry(_json(archive, members, "index.json")))
+    if "manifests" in manifest:  # an index in the index: one image for many platforms
+        manifest = _json(archive, members, _entry(manifest))
     return (
         _json(archive, members, _blob(manifest["config"])),
         [_blob(layer) for layer in manifest["layers"]],
     )
+
+
+def _entry(index: dict[str, Any]) -> str:
+    """The one image of an OCI index that this host can run.
+
+    Builders put attestations beside it, as images for the platform unknown/unknown.
+    """
+    entries = index["manifests"]
+    fitting = [entry for entry in entries if is_own_platform(entry.get("platform"))]
+    if entries and not fitting:
+        raise wrong_platform()
+    (entry,) = fitting
+    return _blob(entry)
 
 
 def _blob(descriptor: dict[str, Any]) -> str:
@@ -173,11 +147,14 @@ def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield first
         yield from chunks
         return
-    gzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    gzip = zlib.decompressobj(_GZIP)
     for chunk in chain((first,), chunks):
-        yield gzip.decompress(chunk, _CHUNK)
-        while gzip.unconsumed_tail:
-            yield gzip.decompress(gzip.unconsumed_tail, _CHUNK)
+        left = chunk
+        while left:
+            if gzip.eof:  # a gzip file may be several, one after the other (RFC 1952, 2.2)
+                gzip = zlib.decompressobj(_GZIP)
+            yield gzip.decompress(left, _CHUNK)
+            left = gzip.unused_data or gzip.unconsumed_tail
     yield gzip.flush()
 
 
@@ -189,12 +166,3 @@ def _chunks(file: BinaryIO, size: int) -> Iterator[bytes]:
             raise Refused("EVA101", "the archive ends in the middle of a layer.")
         size -= len(chunk)
         yield chunk
-
-
-def _member(name: str, size: int, content: Iterable[bytes]) -> Iterator[bytes]:
-    """One tar member: header, content and padding."""
-    info = tarfile.TarInfo(name)
-    info.size = size
-    yield info.tobuf(tarfile.GNU_FORMAT)
-    yield from content
-    yield bytes(-size % tarfile.BLOCKSIZE)

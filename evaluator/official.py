@@ -48,7 +48,7 @@ def run_officially(
         with _scratch(workspace) as (run, scratch):
             job = _job(workspace, settings, run, scratch, say)
             say("Receiving the submission ...")
-            received = receive(submission, scratch)
+            received = receive(submission, scratch, job.largest)
             say(f"Evaluating on {job.dataset.holdout.size} tiles ...")
             evaluation = evaluate(received, job)
             issuer = Issuer(workspace, settings.publish, vendor, signer)
@@ -94,7 +94,8 @@ def _scratch(workspace: Workspace) -> Iterator[tuple[str, Path]]:
     try:
         yield run, path
     finally:
-        shutil.rmtree(path)
+        with sandbox.uninterrupted():
+            shutil.rmtree(path)
 
 
 def _job(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import tarfile
@@ -82,14 +83,29 @@ def _download(requirements: Path, target: Path) -> None:
 
 
 def _run(command: list[str], message: str) -> None:
-    """Run a program; SandboxError with `message` and its last words where it fails."""
+    """Run a program; SandboxError with `message` and its last words where it fails.
+
+    In a session of its own, so that nothing it started outlives an interruption.
+    """
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True, errors="replace")
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
     except OSError as error:
         raise SandboxError(f"{message} ({error.strerror}: {command[0]})") from error
-    except subprocess.CalledProcessError as error:
-        last = error.stderr.strip().splitlines()[-3:]
-        raise SandboxError("\n".join([message, *last])) from error
+    try:
+        words = process.communicate()[1]
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    if process.returncode:
+        raise SandboxError("\n".join([message, *words.strip().splitlines()[-3:]]))
 
 
 def write_rootfs(

@@ -29,12 +29,12 @@ class Submission:
 def parse_submission(text: str) -> Submission:
     """What SUBMISSION on the command line means; OwnerError where it means nothing."""
     path = Path(text)
-    if path.is_dir():
+    if path.exists() and not path.is_file():  # a FIFO or a device would never end
         raise OwnerError(
-            "A directory is no submission. Give model.onnx, an archive made by `docker save`, "
-            "a local image id, or name@sha256:digest."
+            "A directory is no submission, nor is a device or a pipe. Give model.onnx, an archive "
+            "made by `docker save`, a local image id, or name@sha256:digest."
         )
-    if path.exists():
+    if path.is_file():
         return Submission("onnx" if path.suffix == ".onnx" else "image", path, "")
     if _PINNED.fullmatch(text) or _ID.fullmatch(text):
         return Submission("image", None, text)

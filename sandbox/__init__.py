@@ -5,23 +5,26 @@ Two nouns and a verb: a `Spec` goes in, an `Outcome` comes out, `run` is between
 
 from sandbox.engine import connect, engine_errors
 from sandbox.images import (
+    NotAvailable,
     NotLoadable,
     engine_version,
     find_image,
+    held_image,
+    ids_are_manifests,
     labelled,
     load_image,
-    pull_image,
     remove_images,
     save_image,
 )
 from sandbox.lock import host_lock
 from sandbox.policy import SandboxPolicy, load_policy
-from sandbox.run import remove_leftovers, run
+from sandbox.run import remove_leftovers, run, uninterrupted
 from sandbox.spec import Limits, Mount, Outcome, SandboxError, Spec, Status
 
 __all__ = [
     "Limits",
     "Mount",
+    "NotAvailable",
     "NotLoadable",
     "Outcome",
     "SandboxError",
@@ -32,13 +35,15 @@ __all__ = [
     "engine_errors",
     "engine_version",
     "find_image",
+    "held_image",
     "host_lock",
+    "ids_are_manifests",
     "labelled",
     "load_image",
     "load_policy",
-    "pull_image",
     "remove_images",
     "remove_leftovers",
     "run",
     "save_image",
+    "uninterrupted",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -60,16 +61,55 @@ def engine_errors() -> Iterator[None]:
     try:
         yield
     except docker.errors.APIError as error:
-        full = "no space left on device" in str(error).lower()
-        raise SandboxError(
-            "The Docker engine's disk is full. Free some space (docker system df shows what uses "
-            "it), then run again."
-            if full
-            else f"The Docker engine refused a request ({error.status_code}). Its log says why; "
-            "--debug shows its answer."
-        ) from error
+        raise SandboxError(_refusal(error)) from error
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
         raise SandboxError(
             "The connection to the Docker engine broke. See that it runs (docker info), then run "
             "again: nothing was kept of this run."
         ) from error
+
+
+# What the engine's answer contains, in lower case, and what to say of it.
+_REFUSALS = {
+    "no space left on device": (
+        "The Docker engine's disk is full. Free some space (docker system df shows what uses it), "
+        "then run again."
+    ),
+    "could not select device driver": (
+        "The Docker engine has no driver for the GPUs that were asked for. NVIDIA UUIDs need the "
+        "NVIDIA Container Toolkit (`nvidia-ctk runtime configure`), CDI names Docker 25 or later "
+        'with "features": {"cdi": true} in its daemon.json. Or set gpus = 0 in evaluator.toml.'
+    ),
+    "cdi device injection failed": (
+        "The Docker engine knows no device of the name in gpu_devices of evaluator.toml. Its CDI "
+        "specifications (/etc/cdi, /var/run/cdi) list the names; `nvidia-ctk cdi generate` writes "
+        "one."
+    ),
+    "nvidia-container-cli": (
+        "The NVIDIA Container Toolkit could not give the run its GPUs. `nvidia-smi -L` lists those "
+        "that are there; gpu_devices of evaluator.toml names those that are used."
+    ),
+    "error running": (
+        "A hook of the host's own failed, and the container did not start. Its engine or one of "
+        "its CDI specifications (/etc/cdi) names a program that is not there."
+    ),
+}
+
+
+def hook_failed(error: docker.errors.APIError) -> bool:
+    """Whether a start failed in a hook of the host's, and not for want of the program.
+
+    runc quotes what an image says, so only what stands before a quotation mark is its own.
+    """
+    own, _, _ = str(error.explanation).partition('"')
+    return re.search(r"error running (\w+ )?hook #\d", own) is not None
+
+
+def _refusal(error: docker.errors.APIError) -> str:
+    answer = str(error).lower()
+    known = (sentence for words, sentence in _REFUSALS.items() if words in answer)
+    return next(
+        known,
+        f"The Docker engine refused a request ({error.status_code}). Its log says why; --debug "
+        "shows its answer.",
+    )

@@ -3,47 +3,75 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import docker.errors
 
 from sandbox.engine import connect, engine_errors
+from sandbox.run import uninterrupted
 from sandbox.spec import SandboxError
 from sandbox.wall import RUN_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from docker import APIClient
+
 _CHUNK = 2**20
+_NOT_PULLED = (
+    "The engine has no image of that name and could not pull it: its registry does not answer or "
+    "broke off. `docker pull` with the same name says more."
+)
+# By the status of the engine's answer, the same from Docker 20.10 to 28.
+_WHY_NOT_PULLED: dict[int | None, str] = {
+    400: "The engine takes this for no image's name. Repository names are lower-case.",
+    404: (
+        "The registry has no such image, or keeps it from this user. Compare name and digest with "
+        "what the vendor pushed, or log in with `docker login`."
+    ),
+}
+
+
+class NotAvailable(Exception):  # noqa: N818 - an operator's mistake or a registry's, not ours
+    """An image that is neither here nor to be had; the message says why."""
 
 
 class NotLoadable(Exception):  # noqa: N818 - a finding about an image, not a fault of ours
     """The engine read the archive and could not make an image of it."""
 
 
-def load_image(archive: Iterable[bytes], expected: str) -> None:
-    """Give the engine a `docker save` archive that must become the image `expected`.
+def load_image(archive: Iterable[bytes], ids: tuple[str, ...]) -> str:
+    """Give the engine an archive whose image must get one of `ids`; returns which.
 
     Raises NotLoadable when the engine rejects the archive, SandboxError when the fault
     is its own.
     """
     client = connect()
-    with engine_errors():
+    with engine_errors(), ExitStack() as sent:
         try:
-            for message in client.load_image(archive):
+            for message in client.load_image(_until_sent(archive, sent)):
                 if "error" in message:
-                    _raise_load_error(str(message["error"]))
-            client.inspect_image(expected)
-        except docker.errors.ImageNotFound as error:
-            raise NotLoadable from error
+                    _require_space(str(message["error"]))
+                    raise NotLoadable
         except docker.errors.APIError as error:
-            _raise_load_error(str(error))
+            _require_space(str(error))
+            raise NotLoadable from error
+    image = next((found for found in map(find_image, ids) if found in ids), None)
+    if image is None:
+        raise NotLoadable
+    return image
 
 
-def _raise_load_error(answer: str) -> None:
+def _require_space(answer: str) -> None:
     if "no space left" in answer.lower():
         raise SandboxError("The Docker engine's disk is full. Free some space, then run again.")
-    raise NotLoadable
+
+
+def _until_sent(archive: Iterable[bytes], sent: ExitStack) -> Iterator[bytes]:
+    """Hold interruptions back from the last byte on: the engine then loads the image anyway."""
+    yield from archive
+    sent.enter_context(uninterrupted())
 
 
 def find_image(reference: str) -> str | None:
@@ -56,18 +84,43 @@ def find_image(reference: str) -> str | None:
             return None
 
 
-def pull_image(reference: str) -> str | None:
-    """Pull name@sha256:... and return its local id, or None where it cannot be had."""
+@contextmanager
+def held_image(reference: str) -> Iterator[str]:
+    """The local id behind an id or name@sha256:..., pulled by name where it is not here.
+
+    What had to be pulled is removed at the end; an image that was here before stays.
+    Raises NotAvailable.
+    """
+    image = find_image(reference)
+    if image is not None:
+        yield image
+        return
+    if "@" not in reference:
+        raise NotAvailable("The engine has no image of that id. See `docker images --no-trunc`.")
     client = connect()
+    with engine_errors():
+        before = {image["Id"] for image in client.images(all=True)}
+    try:
+        yield _pull(client, reference)
+    finally:
+        pulled = find_image(reference)
+        if pulled is not None and pulled not in before:
+            with engine_errors():
+                client.remove_image(pulled, force=True)
+
+
+def _pull(client: APIClient, reference: str) -> str:
     name, _, digest = reference.partition("@")
     with engine_errors():
         try:
             for line in client.pull(name, tag=digest, stream=True, decode=True):
                 if "error" in line:
-                    return None
+                    _require_space(str(line["error"]))
+                    raise NotAvailable(_NOT_PULLED)
             return str(client.inspect_image(reference)["Id"])
-        except docker.errors.APIError:
-            return None
+        except docker.errors.APIError as error:
+            _require_space(str(error))
+            raise NotAvailable(_WHY_NOT_PULLED.get(error.status_code, _NOT_PULLED)) from error
 
 
 def save_image(image: str) -> Iterator[bytes]:
@@ -81,7 +134,7 @@ def remove_images(label: str | None = None) -> int:
     """Remove the images loaded for one run (or for any run, by default)."""
     client = connect()
     filters = {"label": f"{RUN_LABEL}={label}" if label else RUN_LABEL}
-    with engine_errors():
+    with engine_errors(), uninterrupted():
         found = {image["Id"] for image in client.images(filters=filters)}
         for image in found:
             try:
@@ -96,6 +149,17 @@ def engine_version() -> str:
     client = connect()
     with engine_errors():
         return str(client.version()["Version"])
+
+
+def ids_are_manifests() -> bool:
+    """Whether an image's id is the digest of its manifest (containerd's image store).
+
+    In Docker's own store it is the digest of its config.
+    """
+    client = connect()
+    with engine_errors():
+        status = client.info()["DriverStatus"]
+    return ["driver-type", "io.containerd.snapshotter.v1"] in status
 
 
 def labelled(config: dict[str, Any], run: str) -> bytes:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import docker.errors
 import requests.exceptions
 
-from sandbox.engine import connect, engine_errors
+from sandbox.engine import connect, engine_errors, hook_failed
 from sandbox.readback import differences
 from sandbox.spec import Outcome, SandboxError, Spec, Status
 from sandbox.wall import RUN_LABEL, create_arguments, fresh_uid
@@ -30,6 +30,7 @@ _HEADROOM = 64 * 2**20
 _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE of linux/falloc.h
 # The conventions of `docker run`: found but not executable, not found.
 _NOT_STARTABLE = (126, 127)
+_KILLED = 137  # 128 and SIGKILL
 
 
 def run(spec: Spec, scratch: Path, seccomp: str) -> Outcome:
@@ -92,11 +93,11 @@ def _reserve(descriptor: int, size: int) -> None:
 def _container(client: APIClient, asked: dict[str, Any], run: str) -> Iterator[str]:
     """A created container, gone at the end together with its anonymous volumes."""
     try:
-        with _uninterrupted():  # the engine goes on with a create that its client has left
+        with uninterrupted():  # the engine goes on with a create that its client has left
             container = client.create_container_from_config(asked)["Id"]
         yield container
     finally:
-        with _uninterrupted():
+        with uninterrupted():
             remove_leftovers(client, {RUN_LABEL: run})
 
 
@@ -137,11 +138,12 @@ def _require_equal(client: APIClient, asked: dict[str, Any], container: str) -> 
 
 
 def _start_and_wait(client: APIClient, container: str, seconds: float) -> tuple[Status, int | None]:
+    before = time.time()
     try:
         client.start(container)
-    except docker.errors.APIError:
+    except docker.errors.APIError as error:
         code = int(client.inspect_container(container)["State"]["ExitCode"])
-        if code in _NOT_STARTABLE:
+        if code in _NOT_STARTABLE and not hook_failed(error):
             return Status.START_FAILED, code
         raise
     deadline = time.monotonic() + seconds
@@ -154,7 +156,29 @@ def _start_and_wait(client: APIClient, container: str, seconds: float) -> tuple[
         if client.inspect_container(container)["State"]["Running"]:
             return Status.TIMEOUT, None
     state = client.inspect_container(container)["State"]
+    if state["ExitCode"] == _KILLED and not state["OOMKilled"]:
+        _require_own_end(client, container, before)
     return _status(state), int(state["ExitCode"])
+
+
+def _require_own_end(client: APIClient, container: str, since: float) -> None:
+    """Hold nobody's program to account for a kill that came through the engine.
+
+    The engine remembers what it was told to do, but not across a restart: then the start is
+    missing as well.
+    """
+    events = client.events(
+        since=int(since),
+        until=int(time.time()) + 1,  # the request takes whole seconds, and ends by then
+        filters={"container": container},
+        decode=True,
+    )
+    actions = {event["Action"] for event in events}
+    if "kill" in actions or "start" not in actions:
+        raise SandboxError(
+            "The program was killed from outside: its container was stopped, or the engine was "
+            "stopped or restarted. Run it again: nothing was kept of this run."
+        )
 
 
 def _status(state: dict[str, Any]) -> Status:
@@ -164,7 +188,7 @@ def _status(state: dict[str, Any]) -> Status:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Hold Ctrl-C, SIGTERM and SIGHUP back until the block is done.
 
     By handlers, not by a signal mask: a mask is one thread's, and numpy has threads of its

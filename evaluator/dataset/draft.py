@@ -12,6 +12,7 @@ from pathlib import Path
 
 from evaluator.dataset.sealed import versions
 from evaluator.errors import OwnerError
+from sandbox import SandboxError
 
 # One instant for every file: times would tell the order in which a version was written.
 MTIME = 946_684_800
@@ -31,7 +32,8 @@ def new_version(data: Path) -> Iterator[Draft]:
     """Give a directory for the next version; publish it at the end, or remove it on an error.
 
     A lock on `data/.lock` is held meanwhile, and what a killed import left behind is removed.
-    Raises OwnerError if another import holds the lock, and if the disk is full or fails.
+    Raises OwnerError if another import holds the lock or a file cannot be written, and
+    SandboxError if the disk is full.
     """
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -83,9 +85,9 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _explain(data: Path, error: OSError) -> OwnerError:
+def _explain(data: Path, error: OSError) -> OwnerError | SandboxError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return OwnerError(
+        return SandboxError(
             f"The disk under {data} is full, so nothing was imported. An import needs room for "
             "the decoded tiles twice, once while it works; make room, then start again."
         )

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluator.errors import Refused
-from evaluator.intake import image_id, read_archive
+from evaluator.intake import read_archive
+from evaluator.rebuild import rebuild
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,21 +50,40 @@ def docker_archive(
     }
 
 
+def blob(content: bytes | dict[str, Any]) -> tuple[str, str, bytes]:
+    """Name, digest and bytes of an OCI blob."""
+    content = content if isinstance(content, bytes) else json.dumps(content).encode()
+    digest = hashlib.sha256(content).hexdigest()
+    return f"blobs/sha256/{digest}", f"sha256:{digest}", content
+
+
 def oci_archive() -> dict[str, bytes | tarfile.TarInfo]:
-    """The members of an OCI layout, as skopeo and buildx write it."""
-
-    def blob(content: bytes) -> tuple[str, str]:
-        digest = hashlib.sha256(content).hexdigest()
-        return f"blobs/sha256/{digest}", f"sha256:{digest}"
-
-    image = json.dumps(config()).encode()
-    (layer, layer_digest), (image_name, image_digest) = blob(LAYER), blob(image)
-    manifest = json.dumps(
+    """The members of an OCI layout, as skopeo writes it."""
+    layer_name, layer_digest, layer = blob(LAYER)
+    image_name, image_digest, image = blob(config())
+    manifest_name, manifest_digest, manifest = blob(
         {"config": {"digest": image_digest}, "layers": [{"digest": layer_digest}]}
-    ).encode()
-    manifest_name, manifest_digest = blob(manifest)
+    )
     index = json.dumps({"manifests": [{"digest": manifest_digest}]}).encode()
-    return {"index.json": index, manifest_name: manifest, image_name: image, layer: LAYER}
+    return {"index.json": index, manifest_name: manifest, image_name: image, layer_name: layer}
+
+
+def multi_platform_archive(
+    own: str = HOST, other: str = "riscv64"
+) -> dict[str, bytes | tarfile.TarInfo]:
+    """The members of an OCI layout as buildx writes it: an index in the index."""
+    members = oci_archive()
+    raw = members["index.json"]
+    assert isinstance(raw, bytes)
+    digest = json.loads(raw)["manifests"][0]["digest"]
+    platforms = [("linux", own), ("linux", other), ("unknown", "unknown")]
+    entries = [
+        {"digest": digest, "platform": {"os": system, "architecture": architecture}}
+        for system, architecture in platforms
+    ]
+    name, index_digest, index = blob({"manifests": entries})
+    outer = json.dumps({"manifests": [{"digest": index_digest}]}).encode()
+    return {**members, "index.json": outer, name: index}
 
 
 def packed(members: dict[str, bytes | tarfile.TarInfo]) -> io.BytesIO:
@@ -89,21 +109,27 @@ def rule_of(file: io.BytesIO) -> str:
     return refusal.value.rule
 
 
-@pytest.mark.parametrize("members", [docker_archive(), oci_archive()], ids=["docker", "oci"])
-def test_the_rebuilt_archive_has_the_layers_and_no_tag(
-    members: dict[str, bytes | tarfile.TarInfo],
-) -> None:
-    """Same layers, our settings, an id computed here, nothing else."""
+@pytest.mark.parametrize(
+    "members",
+    [docker_archive(), oci_archive(), multi_platform_archive()],
+    ids=["docker", "oci", "index"],
+)
+def test_each_layout_in_use_is_read(members: dict[str, bytes | tarfile.TarInfo]) -> None:
+    """`docker save`, skopeo's OCI archive, and buildx's with its attestation beside the image."""
     archive = read_archive(packed(members))
-    text = json.dumps(archive.config).encode()
-    with tarfile.open(fileobj=io.BytesIO(b"".join(archive.rebuilt(text)))) as rebuilt:
-        found = {m.name: rebuilt.extractfile(m).read() for m in rebuilt}  # type: ignore[union-attr]
 
-    assert json.loads(found.pop("manifest.json")) == [
-        {"Config": "config.json", "RepoTags": None, "Layers": ["0.tar"]}
-    ]
-    assert found == {"config.json": text, "0.tar": LAYER}
-    assert image_id(text) == "sha256:" + hashlib.sha256(text).hexdigest()
+    assert archive.config["config"]["Entrypoint"] == ["/predict"]
+    assert [b"".join(archive.layer(0))] == [LAYER]
+
+
+def test_an_index_of_other_platforms_is_refused() -> None:
+    """Not as a broken archive: the rule says what to build for."""
+    assert rule_of(packed(multi_platform_archive(own="s390x"))) == "EVA104"
+
+
+def test_an_index_of_two_images_for_this_host_is_refused() -> None:
+    """Which of them was submitted is not known."""
+    assert rule_of(packed(multi_platform_archive(own=HOST, other=HOST))) == "EVA101"
 
 
 def test_only_harmless_settings_stay() -> None:
@@ -225,6 +251,6 @@ def test_a_damaged_archive_is_read_or_refused(data: st.DataObject) -> None:
     raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     try:
         archive = read_archive(io.BytesIO(bytes(raw)))
-        assert b"".join(archive.rebuilt(b"{}"))
+        assert b"".join(rebuild(archive, b"{}").chunks)
     except Refused:
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tarfile
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,21 @@ def test_bytes_that_are_no_model_are_refused(
     phase = document["statement"]["predicate"]["phases"]["baseline"]
 
     assert (code, phase) == (1, {"status": "REFUSED", "rules": [rule]})
+
+
+def test_a_file_over_the_limit_is_refused_by_its_digest(
+    run: Callable[..., tuple[int, dict[str, Any]]],
+    set_limit: Callable[..., None],
+    save_model: Callable[..., Path],
+) -> None:
+    """Known by its SHA-256 all the same, so that its vendor can tell which file it was."""
+    set_limit(submission_bytes=1000)
+    content = bytes(5000)
+    _, document = run(save_model(content))
+    statement = document["statement"]
+
+    assert statement["predicate"]["phases"]["baseline"]["rules"] == ["EVA301"]
+    assert statement["subject"][0]["digest"]["sha256"] == hashlib.sha256(content).hexdigest()
 
 
 def test_a_truncated_model_is_refused(
@@ -284,8 +300,9 @@ def test_layers_that_are_not_what_their_digests_say_are_refused(
     """One byte changed: the engine, which knows the digest, would take its own layer unseen."""
     file = saved(engine, make_image(GOOD + " # damaged"), tmp_path / "image.tar")
     content = bytearray(file.read_bytes())
-    at = content.index(b"# damaged")
-    content[at] ^= 1
+    with tarfile.open(file) as archive:
+        layer = max(archive, key=lambda member: member.size)
+    content[layer.offset_data + layer.size // 2] ^= 1
     file.write_bytes(content)
 
     assert run(file)[1]["statement"]["predicate"]["phases"]["baseline"]["rules"] == ["EVA106"]

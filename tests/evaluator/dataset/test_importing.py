@@ -29,6 +29,7 @@ from evaluator.dataset.sealed import (
     read_labels,
 )
 from evaluator.errors import OwnerError
+from sandbox import SandboxError
 
 Folders = Callable[..., Path]
 RULES = ImportRules(rare=1)
@@ -421,18 +422,28 @@ def test_arrays_become_a_dataset(tmp_path: Path) -> None:
     assert both_sides(dataset) == sorted((i % 2, tile.tobytes()) for i, tile in enumerate(pixels))
 
 
-@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize(
+    ("error", "fault", "told"),
+    [
+        (errno.ENOSPC, SandboxError, "disk under .* is full"),
+        (errno.EACCES, OwnerError, "Nothing was imported"),
+    ],
+)
 def test_failing_disk_leaves_nothing(
-    class_folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+    class_folders: Folders,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: int,
+    fault: type[Exception],
+    told: str,
 ) -> None:
-    """A disk that fills up or fails is an OwnerError, and the draft is gone."""
+    """A full disk is the host's fault, a file in the way the owner's, and the draft is gone."""
 
     def fail(*_: object) -> None:
         raise OSError(error, os.strerror(error))
 
     monkeypatch.setattr(sealing._Writer, "seal", fail)  # noqa: SLF001 - the last write of all
-    told = "disk under .* is full" if error == errno.ENOSPC else "Nothing was imported"
-    with pytest.raises(OwnerError, match=told):
+    with pytest.raises(fault, match=told):
         import_tiles(
             tmp_path / "data",
             class_folders({"barley": 4, "corn": 4}),
