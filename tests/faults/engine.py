@@ -79,14 +79,27 @@ class Engine:
         shutil.rmtree(self.folder)
 
 
+class _Hold:
+    """One request that is to be held: here, let go, answered."""
+
+    def __init__(self, request: str) -> None:
+        self.request, self.taken, self.drop = request, False, False
+        self.reached, self.opened, self.done = (threading.Event() for _ in range(3))
+
+    def release(self, *, drop: bool = False) -> None:
+        """Let it go, and wait for its end."""
+        self.drop = drop
+        self.opened.set()
+        assert self.done.wait(SOON)
+
+
 class Door:
     """A socket in front of the engine's, where a request can be held before the engine sees it."""
 
     def __init__(self, engine: Engine, path: Path) -> None:
         self.address = f"unix://{path}"
         self._engine = engine.address.removeprefix("unix://")
-        self._held, self._drop = _NOTHING, False
-        self._reached, self._open, self._done = (threading.Event() for _ in range(3))
+        self._current = _Hold(_NOTHING)
         door = self
 
         class Handler(socketserver.StreamRequestHandler):
@@ -99,22 +112,25 @@ class Door:
 
     def hold(self, request: str) -> None:
         """From now on hold the first request whose first line matches."""
-        self._reached.clear()
-        self._held = request
+        self._current = _Hold(request)
 
     def wait(self) -> None:
         """Wait until that request is here, whole, and its sender waits for an answer."""
-        assert self._reached.wait(SOON), f"no {self._held}"
+        assert self._current.reached.wait(SOON), f"no {self._current.request}"
 
     def let_go(self, *, drop: bool = False) -> None:
         """Pass the request on and wait for the engine's answer, or break the connection."""
-        self._drop = drop
-        self._open.set()
-        assert self._done.wait(SOON)
+        self._current.release(drop=drop)
+
+    def hold_next(self, request: str) -> None:
+        """Let the held request go, and hold the first after it that matches this one."""
+        held = self._current
+        self.hold(request)
+        held.release()
 
     def close(self) -> None:
         """Let everything go."""
-        self._open.set()
+        self._current.opened.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -126,23 +142,24 @@ class Door:
                 return
             request += chunk
         head, _, body = request.partition(b"\r\n\r\n")
-        if re.search(self._held, head.decode().partition("\r\n")[0]):
-            self._held = _NOTHING
-            self._hold(client, head, body)
+        hold = self._current
+        if not hold.taken and re.search(hold.request, head.decode().partition("\r\n")[0]):
+            hold.taken = True
+            self._hold(hold, client, head, body)
         else:
             self._forward(client, head, body)
 
-    def _hold(self, client: socket.socket, head: bytes, body: bytes) -> None:
+    def _hold(self, hold: _Hold, client: socket.socket, head: bytes, body: bytes) -> None:
         length = re.search(rb"content-length: (\d+)", head.lower())
         chunked = b"transfer-encoding: chunked" in head.lower()
         wanted = int(length[1]) if length else 0
         while not body.endswith(b"\r\n0\r\n\r\n") if chunked else len(body) < wanted:
             body += client.recv(2**20)
-        self._reached.set()
-        self._open.wait(SOON)
-        if not self._drop:
+        hold.reached.set()
+        hold.opened.wait(SOON)
+        if not hold.drop:
             self._forward(client, head, body)
-        self._done.set()
+        hold.done.set()
 
     def _forward(self, client: socket.socket, head: bytes, body: bytes) -> None:
         # One request for each connection, so that each has its first line at its start.
