@@ -6,11 +6,11 @@ import hashlib
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import sandbox
 from evaluator.errors import OwnerError, Refused, SubmissionError
-from evaluator.intake import read_archive
+from evaluator.intake import ImageArchive, Incomplete, read_archive
 from evaluator.onnx_check import RECORD, read_check, require_accepted
 from evaluator.rebuild import rebuild
 from sandbox import Mount, SandboxError
@@ -133,7 +133,7 @@ def _admit_onnx(received: Received, job: Job, run: Run) -> Admitted:
 def _load(received: Received, job: Job) -> str:
     """Give the engine the rebuilt image and return its id."""
     with received.file.open("rb") as file:
-        archive = read_archive(file)
+        archive = _read(file, saved_here=received.digest_of != "file")
         rebuilt = rebuild(archive, sandbox.labelled(archive.config, job.run))
         try:
             return sandbox.load_image(rebuilt.chunks, rebuilt.ids)
@@ -143,3 +143,16 @@ def _load(received: Received, job: Job) -> str:
                 "the engine cannot make an image of these layers. Save the image again with "
                 "`docker save`, and see that `docker load` takes it.",
             ) from error
+
+
+def _read(file: BinaryIO, *, saved_here: bool) -> ImageArchive:
+    try:
+        return read_archive(file)
+    except Incomplete as error:
+        if not saved_here:
+            raise
+        raise SandboxError(
+            "The Docker engine saved the image without all of its layers, so nothing was run. Its "
+            "containerd image store does so where images share layers (moby issue 49473). Take an "
+            "archive made by `docker save` from the vendor instead."
+        ) from error

@@ -38,6 +38,17 @@ _MALFORMED = (
 )
 
 
+class Incomplete(Refused):
+    """The archive names a file that it does not hold."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "EVA101",
+            "the archive names a file that is not in it. Make it again with `docker save IMAGE -o "
+            "FILE`.",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class ImageArchive:
     """Where the layers lie in the submitted file, and the settings that may stay."""
@@ -116,8 +127,14 @@ def _blob(descriptor: dict[str, Any]) -> str:
     return f"blobs/{algorithm}/{digest}"
 
 
+def _member(members: dict[str, tarfile.TarInfo], name: str) -> tarfile.TarInfo:
+    if name not in members:
+        raise Incomplete
+    return members[name]
+
+
 def _json(archive: tarfile.TarFile, members: dict[str, tarfile.TarInfo], name: str) -> Any:  # noqa: ANN401 - any JSON
-    member = members[name]
+    member = _member(members, name)
     file = archive.extractfile(member) if member.isreg() else None
     if file is None or member.size > _MAX_JSON:
         raise ValueError("no small regular file")
@@ -132,9 +149,9 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _place(members: dict[str, tarfile.TarInfo], name: str) -> tuple[int, int]:
     """Offset and size of a layer; `docker save` links equal layers to each other."""
-    member = members[name]
+    member = _member(members, name)
     if member.issym():
-        member = members[member.linkname.removeprefix("../")]
+        member = _member(members, member.linkname.removeprefix("../"))
     if not member.isreg() or member.sparse is not None:
         raise ValueError("a layer is no regular file")
     return member.offset_data, member.size

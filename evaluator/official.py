@@ -102,6 +102,12 @@ def _job(
     workspace: Workspace, settings: Settings, run: str, scratch: Path, say: Callable[[str], None]
 ) -> Job:
     gpus = _gpus(settings.resources)
+    policy = sandbox.load_policy(workspace.sandbox_policy)
+    if gpus and policy.runtime == "runsc":
+        raise OwnerError(
+            "GPUs are passed under runc only: gVisor drops devices without a word, and the run "
+            "would be a CPU's. Set runtime in policies/sandbox.toml, or gpus in evaluator.toml."
+        )
 
     def runner() -> str:
         return find_onnx_runner(gpu=bool(gpus)) or build_onnx_runner(say, gpu=bool(gpus))
@@ -109,7 +115,7 @@ def _job(
     return Job(
         run=run,
         dataset=open_dataset(workspace.data),
-        policy=sandbox.load_policy(workspace.sandbox_policy),
+        policy=policy,
         seccomp=(shipped("policies") / "seccomp.json").read_text(),
         scratch=scratch,
         cpus=settings.resources.cpus,

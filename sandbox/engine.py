@@ -81,15 +81,15 @@ _REFUSALS = {
         'with "features": {"cdi": true} in its daemon.json. Or set gpus = 0 in evaluator.toml.'
     ),
     "cdi device injection failed": (
-        "The Docker engine knows no device of the name in gpu_devices of evaluator.toml. Its CDI "
-        "specifications (/etc/cdi, /var/run/cdi) list the names; `nvidia-ctk cdi generate` writes "
-        "one."
+        "The Docker engine cannot give a run the gpu_devices of evaluator.toml: no CDI "
+        "specification (/etc/cdi, /var/run/cdi) has the name, or what it describes is not there. "
+        "`nvidia-ctk cdi generate` writes one anew."
     ),
     "nvidia-container-cli": (
         "The NVIDIA Container Toolkit could not give the run its GPUs. `nvidia-smi -L` lists those "
         "that are there; gpu_devices of evaluator.toml names those that are used."
     ),
-    "error running": (
+    " hook #": (
         "A hook of the host's own failed, and the container did not start. Its engine or one of "
         "its CDI specifications (/etc/cdi) names a program that is not there."
     ),

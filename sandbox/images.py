@@ -80,8 +80,10 @@ def find_image(reference: str) -> str | None:
     with engine_errors():
         try:
             return str(client.inspect_image(reference)["Id"])
-        except docker.errors.ImageNotFound:
-            return None
+        except docker.errors.APIError as error:
+            if error.status_code in {400, 404}:  # no name of any image; no image of this name
+                return None
+            raise
 
 
 @contextmanager

@@ -146,6 +146,20 @@ def test_no_engine_is_the_hosts_fault(
 
 
 @pytest.mark.docker
+def test_a_gpu_under_gvisor_runs_nothing(
+    refused: Callable[..., str],
+    workspace: Path,
+    set_limit: Callable[..., None],
+    save_model: Callable[..., Path],
+) -> None:
+    """It would be dropped in silence, and a CPU's result signed as a GPU's."""
+    set_limit(runtime="runsc", gpus=1, gpu_devices=["vendor.example/gpu=0"])
+    message = refused(2, "run", save_model(), "--vendor", "a", "--workspace", workspace)
+
+    assert "under runc only" in message
+
+
+@pytest.mark.docker
 def test_a_changed_or_missing_file_of_the_dataset_stops_the_run(
     refused: Callable[..., str], workspace: Path, save_model: Callable[..., Path]
 ) -> None:

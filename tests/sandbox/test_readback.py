@@ -67,6 +67,9 @@ def test_an_honest_engine_shows_no_difference(
         ("LogConfig", {"Type": "json-file", "Config": {}}),
         ("Binds", ["/etc:/etc-of-the-host"]),
         ("VolumesFrom", ["other"]),
+        ("DeviceRequests", [{"Driver": "nvidia", "Count": -1, "Capabilities": [["gpu"]]}]),
+        ("DeviceRequests", [{"Driver": "cdi", "DeviceIDs": ["vendor.example/gpu=0"]}]),
+        ("DeviceCgroupRules", ["c 1:3 rwm"]),
         ("Devices", [{"PathOnHost": "/dev/kmsg", "PathInContainer": "/dev/kmsg"}]),
         ("MaskedPaths", []),
         ("ReadonlyPaths", []),
@@ -93,6 +96,30 @@ def test_every_widening_of_the_host_config_is_named(
             engine.remove_container(other, v=True, force=True)
 
     assert f"HostConfig.{field}" in found
+
+
+GPUS = [("GPU-1", "GPU-2"), ("vendor.example/gpu=0", "vendor.example/gpu=1")]
+
+
+@pytest.mark.parametrize(("wanted", "other"), GPUS)
+def test_a_container_gets_the_devices_asked_for_and_no_others(
+    engine: docker.APIClient,
+    asked: dict[str, Any],
+    make_spec: Callable[..., Spec],
+    wanted: str,
+    other: str,
+) -> None:
+    """NVIDIA UUIDs and CDI names alike: another one, or one more, is a difference."""
+
+    def with_gpus(*gpus: str) -> dict[str, Any]:
+        spec = make_spec(asked["Image"], gpus=gpus)
+        requests = create_arguments(spec, "", 1, "")["HostConfig"]["DeviceRequests"]
+        return {**asked, "HostConfig": {**asked["HostConfig"], "DeviceRequests": requests}}
+
+    assert made(engine, with_gpus(wanted), with_gpus(wanted)) == []
+    for gpus in [(other,), (wanted, other), ()]:
+        found = made(engine, with_gpus(wanted), with_gpus(*gpus))
+        assert found == ["HostConfig.DeviceRequests"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,213 @@
+"""Images by name and digest, from a registry of the vendor's: Debian's own, on this host."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from evaluator.predicate import Submission
+from evaluator.verify import commands
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from docker import APIClient
+
+pytestmark = pytest.mark.docker
+
+ROOT = Path(__file__).parents[2]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "evaluator-tests"
+# Docker's own image store pushes the one, containerd's the other.
+MANIFEST = (
+    "application/vnd.docker.distribution.manifest.v2+json, "
+    "application/vnd.oci.image.manifest.v1+json"
+)
+GOOD = "head -c 30 /dev/zero > /output/predictions # pushed"
+ABSENT = "sha256:" + "1" * 64
+
+
+@pytest.fixture(scope="session")
+def registry_program() -> Path:
+    """docker-registry, from the distribution's own package; nothing is installed."""
+    program = CACHE / "registry" / "usr" / "bin" / "docker-registry"
+    if not program.exists():
+        if shutil.which("apt-get") is None:
+            pytest.skip("A registry of one's own comes from Debian's package docker-registry.")
+        CACHE.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["apt-get", "download", "docker-registry"], cwd=CACHE, check=True)
+        package = next(CACHE.glob("docker-registry_*.deb"))
+        subprocess.run(["dpkg-deb", "-x", package, CACHE / "registry"], check=True)
+    return program
+
+
+@pytest.fixture(scope="module")
+def registry(registry_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an empty registry; engines need no certificate for 127.0.0.0/8."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    folder = tmp_path_factory.mktemp("registry")
+    (folder / "config.yml").write_text(
+        f"version: 0.1\nlog: {{level: error}}\nhttp: {{addr: {address}}}\n"
+        f"storage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
+    )
+    command = [str(registry_program), "serve", str(folder / "config.yml")]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            _wait_for(address)
+            yield address
+        finally:
+            process.terminate()
+
+
+def _wait_for(address: str) -> None:
+    host, _, port = address.partition(":")
+    deadline = time.monotonic() + 20
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex((host, int(port))) == 0:
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """An image that lies in the registry and nowhere else."""
+
+    repository: str
+    manifest: bytes
+
+    @property
+    def digest(self) -> str:
+        """What the registry knows the image by."""
+        return hashlib.sha256(self.manifest).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """As a vendor hands it in."""
+        return f"{self.repository}@sha256:{self.digest}"
+
+
+@pytest.fixture
+def pushed(registry: str, make_image: Callable[..., str], engine: APIClient) -> Pushed:
+    """An image of a vendor's, pushed and forgotten."""
+    repository = f"{registry}/acme/model"
+    image = make_image(GOOD)
+    engine.tag(image, repository, "v1")
+    engine.push(repository, "v1")
+    engine.remove_image(image, force=True)
+    request = urllib.request.Request(
+        f"http://{registry}/v2/acme/model/manifests/v1", headers={"Accept": MANIFEST}
+    )
+    with urllib.request.urlopen(request) as answer:  # noqa: S310 - our own registry
+        return Pushed(repository, answer.read())
+
+
+@pytest.fixture
+def run(workspace: Path, command: Callable[..., Any]) -> Callable[[str], Any]:
+    """Run a submission by name."""
+
+    def run(name: str) -> Any:  # noqa: ANN401 - conftest's Ended, which no module exports
+        return command("run", name, "--vendor", "acme", "--json", "--workspace", workspace)
+
+    return run
+
+
+def images(engine: APIClient) -> set[tuple[str, ...]]:
+    """Every image with its names."""
+    return {
+        (image["Id"], *(image["RepoTags"] or ()), *(image["RepoDigests"] or ()))
+        for image in engine.images(all=True)
+    }
+
+
+def test_a_pulled_image_is_known_by_its_manifest_and_gone_afterwards(
+    run: Callable[[str], Any], pushed: Pushed, engine: APIClient
+) -> None:
+    """The subject is what the vendor's registry calls the image; no copy of it stays."""
+    before = images(engine)
+    ended = run(pushed.name)
+
+    assert ended.code == 0, ended.stderr
+    statement = ended.document()["statement"]
+    assert statement["subject"][0]["digest"] == {"sha256": pushed.digest}
+    assert statement["predicate"]["submission"] == {"kind": "image", "digest_of": "manifest"}
+    assert images(engine) == before
+
+
+def test_an_image_that_was_here_stays(
+    run: Callable[[str], Any], pushed: Pushed, engine: APIClient
+) -> None:
+    """What the operator pulled is the operator's; the registry is not even asked again."""
+    engine.pull(pushed.repository, tag=f"sha256:{pushed.digest}")
+    before = images(engine)
+    try:
+        ended = run(pushed.name)
+        after = images(engine)
+    finally:
+        engine.remove_image(pushed.name)
+
+    assert ended.code == 0, ended.stderr
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("{address}/acme/model@" + ABSENT, "The registry has no such image"),
+        ("{address}/nobody/nothing@" + ABSENT, "The registry has no such image"),
+        ("{address}/Acme/Model@" + ABSENT, "lower-case"),
+        ("127.0.0.1:9/acme/model@" + ABSENT, "its registry does not answer"),
+        (ABSENT, "The engine has no image of that id"),
+    ],
+)
+def test_an_image_that_cannot_be_had_is_the_operators_to_solve(
+    run: Callable[[str], Any], registry: str, engine: APIClient, name: str, words: str
+) -> None:
+    """Wrong digest, unknown repository, no registry: one sentence, nothing signed or left."""
+    before = images(engine)
+    ended = run(name.format(address=registry))
+
+    assert (ended.code, ended.stdout) == (2, "")
+    assert words in ended.stderr
+    assert ended.stderr.count("Error:") == 1
+    assert images(engine) == before
+
+
+@pytest.mark.interop
+def test_cosign_finds_the_manifest_in_the_result(
+    run: Callable[[str], Any], pushed: Pushed, workspace: Path, tmp_path: Path
+) -> None:
+    """The command that `evaluator verify` prints, on the bytes that the registry serves."""
+    tools = subprocess.run(
+        [ROOT / ".ci" / "interop-tools"], capture_output=True, text=True, check=False
+    )
+    if tools.returncode != 0:
+        pytest.skip(f"no cosign: {tools.stderr.strip()[-300:]}")
+    result = Path(run(pushed.name).document()["result"])
+    lines = commands(
+        result,
+        workspace / "keys" / "signing.pub",
+        Submission(kind="image", digest_of="manifest"),
+    )[5:8]
+    script = "\n".join(["set -eu", f'PATH="{tools.stdout.strip()}/bin:$PATH"', *lines])
+
+    def verified(manifest: bytes) -> bool:
+        (tmp_path / "manifest.json").write_bytes(manifest)
+        done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, check=False)
+        return done.returncode == 0
+
+    assert verified(pushed.manifest)
+    assert not verified(json.dumps(json.loads(pushed.manifest), indent=1).encode())
