@@ -7,6 +7,7 @@
       VerificationError     a result that does not verify: exit 4
 
     sandbox.SandboxError    the host's or ours: no result, never charged, exit 3
+      sandbox.PolicyError   the operator's sandbox policy: exit 2
 
 A `SubmissionError` may be shown to the vendor, so its words come from this program
 alone: no path, no data, nothing that a submission wrote.

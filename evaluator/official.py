@@ -74,6 +74,7 @@ def _require_runnable(settings: Settings, vendor: str) -> None:
             f"evaluator.toml gives a run {settings.resources.cpus} CPUs and this host has {cores}. "
             "Lower resources.cpus."
         )
+    settings.publish.grid()  # a grid without exact decimals raises
 
 
 def _sweep(workspace: Workspace) -> None:
@@ -108,6 +109,9 @@ def _job(
             "GPUs are passed under runc only: gVisor drops devices without a word, and the run "
             "would be a CPU's. Set runtime in policies/sandbox.toml, or gpus in evaluator.toml."
         )
+
+    # Limits that contradict each other are told before anything is copied.
+    policy.limits("predict", settings.resources.cpus, settings.resources.memory_bytes)
 
     def runner() -> str:
         return find_onnx_runner(gpu=bool(gpus)) or build_onnx_runner(say, gpu=bool(gpus))

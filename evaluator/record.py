@@ -23,7 +23,6 @@ from evaluator.predicate import (
     Submission,
 )
 from evaluator.result import Result, private_document
-from evaluator.scoring import Grid
 from evaluator.signing import sign
 
 if TYPE_CHECKING:
@@ -95,7 +94,6 @@ def finish_records(workspace: Workspace) -> None:
 def _about(job: Job, issuer: Issuer, received: Received) -> About:
     """What the result says whatever came of the run."""
     dataset, publish = job.dataset, issuer.publish
-    grid = Grid(publish.accuracy_steps, publish.recall_steps, publish.rare_accuracy_steps)
     return About(
         run=job.run,
         vendor=issuer.vendor,
@@ -123,7 +121,7 @@ def _about(job: Job, issuer: Issuer, received: Received) -> About:
             cpus=job.cpus,
             memory_bytes=job.memory,
         ),
-        grid=Steps.of(grid),
+        grid=Steps.of(publish.grid()),
     )
 
 

@@ -16,6 +16,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from evaluator.errors import OwnerError
+from evaluator.scoring import Grid
 
 CONFIG = "evaluator.toml"
 VENDOR = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -82,6 +83,10 @@ class Publish(_Section):
     accuracy_steps: int = Field(ge=1, le=10_000)
     recall_steps: int = Field(ge=1, le=10_000)
     rare_accuracy_steps: int = Field(ge=1, le=10_000)
+
+    def grid(self) -> Grid:
+        """The grid of the published figures; OwnerError where a step is no exact decimal."""
+        return Grid(self.accuracy_steps, self.recall_steps, self.rare_accuracy_steps)
 
 
 class Settings(_Section):

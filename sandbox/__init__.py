@@ -19,7 +19,7 @@ from sandbox.images import (
 from sandbox.lock import host_lock
 from sandbox.policy import SandboxPolicy, load_policy
 from sandbox.run import remove_leftovers, run, uninterrupted
-from sandbox.spec import Limits, Mount, Outcome, SandboxError, Spec, Status
+from sandbox.spec import Limits, Mount, Outcome, PolicyError, SandboxError, Spec, Status
 
 __all__ = [
     "Limits",
@@ -27,6 +27,7 @@ __all__ = [
     "NotAvailable",
     "NotLoadable",
     "Outcome",
+    "PolicyError",
     "SandboxError",
     "SandboxPolicy",
     "Spec",

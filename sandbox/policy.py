@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from sandbox.spec import Limits, SandboxError
+from sandbox.spec import Limits, PolicyError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,15 +53,15 @@ class SandboxPolicy:
 
 
 def load_policy(path: Path) -> SandboxPolicy:
-    """Read `path`; an unknown, missing or too generous key is a SandboxError."""
+    """Read `path`; an unknown, missing or too generous key is a PolicyError."""
     try:
         raw = path.read_bytes()
         values = tomllib.loads(raw.decode())
     except (OSError, ValueError) as error:
-        raise SandboxError(f"{path} cannot be read as TOML: {error}") from error
+        raise PolicyError(f"{path} cannot be read as TOML: {error}") from error
     problems = [*_names(values), *(_value(key, values[key]) for key in sorted(values))]
     if any(problems):
-        raise SandboxError(f"{path}: " + "; ".join(filter(None, problems)) + ".")
+        raise PolicyError(f"{path}: " + "; ".join(filter(None, problems)) + ".")
     return SandboxPolicy(**values, sha256=hashlib.sha256(raw).hexdigest())
 
 

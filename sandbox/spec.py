@@ -18,6 +18,10 @@ class SandboxError(Exception):
     """The host's trouble or ours, never the submission's: no result, no charge, exit 3."""
 
 
+class PolicyError(SandboxError):
+    """The operator's policy or limits cannot be followed: exit 2."""
+
+
 class Status(StrEnum):
     """How a container ended: the only words about it that a vendor sees."""
 
@@ -51,7 +55,7 @@ class Limits:
     def __post_init__(self) -> None:
         """Refuse memory-backed caps that leave the program itself too little."""
         if self.tmp + self.shm > self.memory // 2:
-            raise SandboxError(
+            raise PolicyError(
                 f"tmp_bytes ({self.tmp}) and shm_bytes ({self.shm}) are charged to the container's "
                 f"memory and together exceed half of it ({self.memory}). Lower them in "
                 "policies/sandbox.toml or raise memory_bytes in evaluator.toml."

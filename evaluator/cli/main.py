@@ -47,7 +47,7 @@ def main() -> NoReturn:
     """Run the command line; every way it can end has its exit code."""
     _handle_signals()
     os.umask(0o077)  # what a workspace holds is its owner's alone
-    from sandbox import SandboxError
+    from sandbox import PolicyError, SandboxError
 
     try:
         code = cli.main(standalone_mode=False)
@@ -61,7 +61,7 @@ def main() -> NoReturn:
         code = _failed(error, UNVERIFIED)
     except SubmissionError as error:
         code = _failed(error, SUBMISSION_FAILED)
-    except EvaluatorError as error:
+    except (EvaluatorError, PolicyError) as error:
         code = _failed(error, OWNER)
     except SandboxError as error:
         code = _failed(error, HOST)

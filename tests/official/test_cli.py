@@ -107,12 +107,14 @@ def test_a_closed_window_runs_nothing(
     assert "2001-01-01 to 2001-02-01" in message
 
 
+@pytest.mark.docker
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
         ("gpus", 99, "asks for 99 GPUs"),
         ("cpus", 10_000.0, "this host has"),
         ("mystery", 1, "mystery"),
+        ("memory_bytes", 100_000_000, "together exceed half of it"),
     ],
 )
 def test_a_setting_that_cannot_be_had_is_named(
@@ -130,6 +132,25 @@ def test_a_setting_that_cannot_be_had_is_named(
     message = refused(2, "run", save_model(), "--vendor", "a", "--workspace", workspace)
 
     assert words in message
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [({"runtime": "kata"}, "runtime must be one of"), ({"accuracy_steps": 7}, "exact decimals")],
+)
+def test_a_policy_that_cannot_be_followed_is_the_operators(
+    refused: Callable[..., str],
+    workspace: Path,
+    set_limit: Callable[..., None],
+    save_model: Callable[..., Path],
+    setting: dict[str, object],
+    words: str,
+) -> None:
+    """Exit 2, before the submission is touched."""
+    set_limit(**setting)
+
+    assert words in refused(2, "run", save_model(), "--vendor", "a", "--workspace", workspace)
 
 
 def test_no_engine_is_the_hosts_fault(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import SandboxError, load_policy
+from sandbox import PolicyError, load_policy
 
 SHIPPED = (Path(__file__).parents[2] / "policies" / "sandbox.toml").read_text()
 
@@ -36,7 +36,7 @@ def test_a_wrong_key_is_named(tmp_path: Path, old: str, new: str, words: str) ->
     path = tmp_path / "sandbox.toml"
     path.write_text(SHIPPED.replace(old, new))
 
-    with pytest.raises(SandboxError, match=words):
+    with pytest.raises(PolicyError, match=words):
         load_policy(path)
 
 
@@ -45,7 +45,7 @@ def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
     path = tmp_path / "sandbox.toml"
     path.write_text(SHIPPED.replace("512", "0").replace("4096", "0") + "\nextra = 1\n")
 
-    with pytest.raises(SandboxError) as refusal:
+    with pytest.raises(PolicyError) as refusal:
         load_policy(path)
 
     assert all(word in str(refusal.value) for word in ("processes", "open_files", "extra"))
@@ -53,5 +53,5 @@ def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
 
 def test_a_policy_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     """With the path."""
-    with pytest.raises(SandboxError, match=r"gone\.toml cannot be read"):
+    with pytest.raises(PolicyError, match=r"gone\.toml cannot be read"):
         load_policy(tmp_path / "gone.toml")

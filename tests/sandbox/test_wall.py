@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox import Limits, Mount, SandboxError, Spec
+from sandbox import Limits, Mount, PolicyError, SandboxError, Spec
 from sandbox.wall import create_arguments
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -87,5 +87,5 @@ def test_only_an_image_id_can_run(image: str) -> None:
 
 def test_scratch_beyond_half_the_memory_is_refused() -> None:
     """Scratch is charged to the program's memory, so it must leave room for the program."""
-    with pytest.raises(SandboxError, match="half of it"):
+    with pytest.raises(PolicyError, match="half of it"):
         Limits(1.0, 2**30, 2**29, 1, 10, 10, 1.0)
