@@ -13,13 +13,13 @@ import click
 from evaluator import __version__
 from evaluator.cli.data import data, images
 from evaluator.cli.options import say
-from evaluator.cli.runs import init_command, run_command, verify_command
+from evaluator.cli.runs import SUBMISSION_FAILED, init_command, run_command, verify_command
 from evaluator.errors import EvaluatorError, SubmissionError, VerificationError
 
 if TYPE_CHECKING:
     from types import FrameType
 
-SUBMISSION_FAILED, OWNER, HOST, UNVERIFIED, INTERRUPTED = 1, 2, 3, 4, 130
+OWNER, HOST, UNVERIFIED, INTERRUPTED = 2, 3, 4, 130
 
 EPILOG = """\b
 Exit codes:
