@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 import sandbox
@@ -113,6 +114,7 @@ def _job(
     # Limits that contradict each other are told before anything is copied.
     policy.limits("predict", settings.resources.cpus, settings.resources.memory_bytes)
 
+    @cache  # asked for several times in a run, and it must be one image
     def runner() -> str:
         return find_onnx_runner(gpu=bool(gpus)) or build_onnx_runner(say, gpu=bool(gpus))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sandbox
 from evaluator import __version__, leakage
+from evaluator.files import sync, write_new
 from evaluator.predicate import (
     About,
     Commitment,
@@ -86,7 +86,7 @@ def finish_records(workspace: Workspace) -> None:
         exact = workspace.private(signed.name.partition(".")[0])
         if _part(exact).exists():
             _part(exact).rename(exact)
-            _sync(private)
+            sync(private)
     for part in (*results.rglob(".*.part"), *private.glob(".*.part")):
         part.unlink()
 
@@ -147,10 +147,10 @@ def _write_both(*files: tuple[Path, bytes]) -> None:
     """Write complete files under their names, in this order, or none of them."""
     try:
         for path, content in files:
-            _write_part(path, content)
+            write_new(_part(path), content, 0o600)  # for its owner's eyes only
         for path, _ in files:
             _part(path).rename(path)
-            _sync(path.parent)
+            sync(path.parent)
     except BaseException:
         for path, _ in files:
             path.unlink(missing_ok=True)
@@ -161,21 +161,3 @@ def _write_both(*files: tuple[Path, bytes]) -> None:
 def _part(path: Path) -> Path:
     """Where a file is written before it gets its name."""
     return path.with_name(f".{path.name}.part")
-
-
-def _write_part(path: Path, content: bytes) -> None:
-    """Have `content` on the disk, for its owner's eyes only."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(_part(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

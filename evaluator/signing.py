@@ -28,6 +28,7 @@ from securesystemslib.signer import CryptoSigner, Signer, SSlibKey
 
 from evaluator.bundle import PAYLOAD_TYPE, encode, fingerprint
 from evaluator.errors import OwnerError
+from evaluator.files import write_new
 
 ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 
@@ -50,9 +51,9 @@ def generate_key(pem: Path, public: Path, passphrase: bytes | None = None) -> st
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     if passphrase is not None:
         private = _encrypt(private, passphrase)
-    _write_new(pem, private, 0o600)
+    write_new(pem, private, 0o600)
     spki = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    _write_new(public, spki, 0o644)
+    write_new(public, spki, 0o644)
     return fingerprint(key.public_key())
 
 
@@ -137,13 +138,3 @@ def _encrypt(private: bytes, passphrase: bytes) -> bytes:
     finally:
         os.close(read)
     return done.stdout
-
-
-def _write_new(path: Path, content: bytes, mode: int) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)  # the umask may have taken the public file's bits away
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)

@@ -28,11 +28,10 @@ def connect() -> docker.APIClient:
             "Unset it, or point it at a local socket (unix:///...)."
         )
     try:
-        client = docker.APIClient(base_url=address, version="auto", timeout=_TIMEOUT)
-        client.ping()
+        # "auto" asks the engine for its version, so a client in hand is an engine that answers.
+        return docker.APIClient(base_url=address, version="auto", timeout=_TIMEOUT)
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
         raise SandboxError(_why_not(address.removeprefix("unix://"))) from error
-    return client
 
 
 def _why_not(socket: str) -> str:
@@ -69,12 +68,13 @@ def engine_errors() -> Iterator[None]:
         ) from error
 
 
+DISK_FULL = (
+    "The Docker engine's disk is full. Free some space (docker system df shows what uses it), then "
+    "run again."
+)
 # What the engine's answer contains, in lower case, and what to say of it.
 _REFUSALS = {
-    "no space left on device": (
-        "The Docker engine's disk is full. Free some space (docker system df shows what uses it), "
-        "then run again."
-    ),
+    "no space left on device": DISK_FULL,
     "could not select device driver": (
         "The Docker engine has no driver for the GPUs that were asked for. NVIDIA UUIDs need the "
         "NVIDIA Container Toolkit (`nvidia-ctk runtime configure`), CDI names Docker 25 or later "

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import docker.errors
 
-from sandbox.engine import connect, engine_errors
+from sandbox.engine import DISK_FULL, connect, engine_errors
 from sandbox.run import uninterrupted
 from sandbox.spec import SandboxError
-from sandbox.wall import RUN_LABEL
+from sandbox.wall import RUN_LABEL, run_filter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -65,7 +65,7 @@ def load_image(archive: Iterable[bytes], ids: tuple[str, ...]) -> str:
 
 def _require_space(answer: str) -> None:
     if "no space left" in answer.lower():
-        raise SandboxError("The Docker engine's disk is full. Free some space, then run again.")
+        raise SandboxError(DISK_FULL)
 
 
 def _until_sent(archive: Iterable[bytes], sent: ExitStack) -> Iterator[bytes]:
@@ -132,18 +132,16 @@ def save_image(image: str) -> Iterator[bytes]:
         yield from client.get_image(image, chunk_size=_CHUNK)
 
 
-def remove_images(label: str | None = None) -> int:
+def remove_images(run: str | None = None) -> None:
     """Remove the images loaded for one run (or for any run, by default)."""
     client = connect()
-    filters = {"label": f"{RUN_LABEL}={label}" if label else RUN_LABEL}
     with engine_errors(), uninterrupted():
-        found = {image["Id"] for image in client.images(filters=filters)}
+        found = {image["Id"] for image in client.images(filters=run_filter(run))}
         for image in found:
             try:
                 client.remove_image(image, force=True)
             except docker.errors.ImageNotFound:
                 continue
-    return len(found)
 
 
 def engine_version() -> str:

@@ -17,7 +17,7 @@ import requests.exceptions
 from sandbox.engine import connect, engine_errors, hook_failed
 from sandbox.readback import differences
 from sandbox.spec import Outcome, SandboxError, Spec, Status
-from sandbox.wall import RUN_LABEL, create_arguments, fresh_uid
+from sandbox.wall import RUN_LABEL, create_arguments, fresh_uid, run_filter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,16 +98,15 @@ def _container(client: APIClient, asked: dict[str, Any], run: str) -> Iterator[s
         yield container
     finally:
         with uninterrupted():
-            remove_leftovers(client, {RUN_LABEL: run})
+            remove_leftovers(client, run)
 
 
-def remove_leftovers(client: APIClient, label: dict[str, str] | None = None) -> int:
-    """Remove every container that carries `label` (by default any run's); returns how many.
+def remove_leftovers(client: APIClient, run: str | None = None) -> int:
+    """Remove every container of `run` (of any run, by default); returns how many there were.
 
     Raises SandboxError when one is still there afterwards.
     """
-    name, value = next(iter((label or {RUN_LABEL: ""}).items()))
-    filters = {"label": f"{name}={value}" if value else name}
+    filters = run_filter(run)
     with engine_errors():
         found = client.containers(all=True, filters=filters)
         for container in found:
@@ -121,7 +120,7 @@ def remove_leftovers(client: APIClient, label: dict[str, str] | None = None) -> 
             if time.monotonic() > deadline:
                 raise SandboxError(
                     "A container of this run could not be removed. Look at `docker ps -a "
-                    f"--filter label={name}`, and restart the engine if it does not go."
+                    f"--filter label={RUN_LABEL}`, and restart the engine if it does not go."
                 )
             time.sleep(0.05)
     return len(found)

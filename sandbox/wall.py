@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 OUTPUT = "/output/predictions"
 RUN_LABEL = "evaluator.run"
 
+
+def run_filter(run: str | None) -> dict[str, str]:
+    """The engine's filter for what carries the label of `run`, or of any run."""
+    return {"label": f"{RUN_LABEL}={run}" if run else RUN_LABEL}
+
+
 # Uids no account or user-namespace range of an ordinary host uses; a new one for each
 # run, so that nothing keyed by uid (keyrings, quotas) outlives it.
 _UIDS = range(2_000_000, 3_000_000)

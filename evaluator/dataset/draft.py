@@ -12,6 +12,7 @@ from pathlib import Path
 
 from evaluator.dataset.sealed import versions
 from evaluator.errors import OwnerError
+from evaluator.files import sync
 from sandbox import SandboxError
 
 # One instant for every file: times would tell the order in which a version was written.
@@ -47,7 +48,7 @@ def new_version(data: Path) -> Iterator[Draft]:
                 yield Draft(folder, version)
                 _settle(folder)
                 folder.rename(data / str(version))
-                _sync(data)
+                sync(data)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
@@ -74,15 +75,7 @@ def _settle(folder: Path) -> None:
     for where, _, files in os.walk(folder, topdown=False):
         for path in (*(Path(where, file) for file in files), Path(where)):
             os.utime(path, (MTIME, MTIME))
-            _sync(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            sync(path)
 
 
 def _explain(data: Path, error: OSError) -> OwnerError | SandboxError:

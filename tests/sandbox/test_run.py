@@ -195,10 +195,9 @@ def test_a_killed_harness_is_cleaned_up_by_the_next(
     process, _ = _running(make_image("sleep 3600"), engine, tmp_path)
     process.kill()
     process.wait(timeout=60)
-    label = {RUN_LABEL: "5" * 16}
 
-    assert remove_leftovers(engine, label) == 1
-    assert remove_leftovers(engine, label) == 0
+    assert remove_leftovers(engine, "5" * 16) == 1
+    assert remove_leftovers(engine, "5" * 16) == 0
 
 
 def _running(
