@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from sandbox import Mount, Outcome, SandboxPolicy, Spec
 
 if TYPE_CHECKING:
+    from evaluator.admission_policy import AdmissionPolicy
     from evaluator.dataset.sealed import Dataset
+    from evaluator.proof import Proof
 
 Run = Callable[[Spec, Path, str], Outcome]
 
@@ -22,7 +24,9 @@ class Job:
     run: str
     dataset: Dataset
     policy: SandboxPolicy
+    admission: AdmissionPolicy
     seccomp: str
+    proof: Proof
     scratch: Path
     cpus: float
     memory: int

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 import sandbox
 from evaluator.admission import receive
+from evaluator.admission_policy import load_admission_policy
 from evaluator.dataset.sealed import open_dataset
 from evaluator.errors import OwnerError
 from evaluator.evaluate import evaluate
 from evaluator.images import build_onnx_runner, find_onnx_runner
 from evaluator.job import Job
+from evaluator.proof import Proof
 from evaluator.record import Issuer, Record, finish_records, write_record
 from evaluator.workspace import VENDOR, find_gpus, shipped
 
@@ -122,7 +124,9 @@ def _job(
         run=run,
         dataset=open_dataset(workspace.data),
         policy=policy,
+        admission=load_admission_policy(workspace.admission_policy),
         seccomp=(shipped("policies") / "seccomp.json").read_text(),
+        proof=Proof("SEALED", f"sha256:{'0' * 64}", (), ()),
         scratch=scratch,
         cpus=settings.resources.cpus,
         memory=settings.resources.memory_bytes,

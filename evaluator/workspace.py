@@ -130,6 +130,11 @@ class Workspace:
         """The operator's own copy of the sandbox policy."""
         return self.root / "policies" / "sandbox.toml"
 
+    @property
+    def admission_policy(self) -> Path:
+        """The operator's own copy of the admission policy."""
+        return self.root / "policies" / "admission.toml"
+
     def result(self, vendor: str, run: str) -> Path:
         """The signed result of one run."""
         return self.root / "results" / vendor / f"{run}.sigstore.json"
@@ -168,7 +173,8 @@ def init(root: Path, *, class_sizes: bool) -> Workspace:
     try:
         for name in ("", "data", "keys", "results", "private", "tmp", "policies"):
             (root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.copyfile(shipped("policies") / "sandbox.toml", workspace.sandbox_policy)
+        for policy in (workspace.sandbox_policy, workspace.admission_policy):
+            shutil.copyfile(shipped("policies") / policy.name, policy)
         (root / CONFIG).write_text(_settings_text(class_sizes=class_sizes))
     except OSError as error:
         raise OwnerError(f"{root} cannot become a workspace: {error.strerror}.") from error

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 
 from evaluator.admission import Received
+from evaluator.admission_policy import load_admission_policy
 from evaluator.dataset.importing import ImportRules, import_tiles
 from evaluator.dataset.sealed import open_dataset, read_labels
 from evaluator.errors import OwnerError
 from evaluator.evaluate import Evaluation, evaluate
 from evaluator.job import Job
 from evaluator.onnx_check import RECORD
+from evaluator.proof import Proof
+from evaluator.workspace import shipped
 from sandbox import Outcome, SandboxError, SandboxPolicy, Spec, Status
 
 if TYPE_CHECKING:
@@ -45,7 +48,9 @@ def job(tmp_path: Path, class_folders: Callable[..., Path]) -> Job:
         run="0123456789abcdef",
         dataset=open_dataset(tmp_path / "data"),
         policy=policy,
+        admission=load_admission_policy(shipped("policies") / "admission.toml"),
         seccomp="{}",
+        proof=Proof("SEALED", IMAGE, ("net-tcp-host",), ()),
         scratch=scratch,
         cpus=1.0,
         memory=2**30,
