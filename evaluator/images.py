@@ -65,6 +65,15 @@ def _onnx(suffix: str) -> Recipe:
 
 ONNX_RUNNER = _onnx("")
 ONNX_RUNNER_GPU = _onnx("-gpu")
+PROBE = Recipe(
+    repository="evaluator/probe",
+    packages=PYTHON,
+    files={
+        f"/{rootfs.SITE_PACKAGES}/probe/{module.name}": f"probe/{module.name}"
+        for module in sorted((shipped("images") / "probe").glob("*.py"))
+    },
+    entrypoint=("/usr/bin/python3.11", "-I", "-m", "probe"),
+)
 EXAMPLES = {
     "perl": Recipe(
         repository="evaluator/example-perl",
@@ -97,6 +106,11 @@ def build_onnx_runner(progress: Progress, *, gpu: bool = False) -> str:
     SandboxError says what is missing on this host.
     """
     return build(ONNX_RUNNER_GPU if gpu else ONNX_RUNNER, progress)
+
+
+def build_probe(progress: Progress) -> str:
+    """Build the probe that `doctor` tries the wall with, as build_onnx_runner does."""
+    return build(PROBE, progress)
 
 
 def build_example(name: str, progress: Progress) -> str:

@@ -1,0 +1,39 @@
+"""Try any row behind the wall: by the probe image, or by the function that the row has here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evaluator.attacks import (
+    image_tries,
+    limits_tries,
+    model_tries,
+    network_tries,
+    output_tries,
+    side_tries,
+)
+from evaluator.attacks.probing import try_probes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from evaluator.attacks.corpus import Attack
+    from evaluator.attacks.probing import Bench, Tried
+
+TRIES = (
+    network_tries.TRIES
+    | limits_tries.TRIES
+    | image_tries.TRIES
+    | model_tries.TRIES
+    | output_tries.TRIES
+    | side_tries.TRIES
+)
+
+
+def try_all(rows: Iterable[Attack], bench: Bench) -> Iterator[Tried]:
+    """Try every row behind the wall, the cheap ones together first."""
+    rows = list(rows)
+    yield from try_probes([row for row in rows if row.how == "probe"], bench)
+    for row in rows:
+        if row.how != "probe":
+            yield TRIES[row.id](row, bench)

@@ -1,0 +1,77 @@
+"""Try the techniques named by the verb, one child each, and write down how each ended.
+
+    docker run IMAGE net-tcp-host,fs-tiles-write
+
+A technique is a function that returns where it succeeds and raises OSError where it is stopped.
+/output/predictions gets eight bytes for each, in the order of the verb: "<BBHi" with the outcome
+(0 no answer, 1 stopped, 2 succeeded, 3 an error of the probe's own), the signal that ended the
+child, zero, and the errno.
+"""
+
+import json
+import os
+import select
+import signal
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from . import filesystem, kernel, limits, network
+from .errors import Stopped
+
+RECORD = struct.Struct("<BBHi")
+NO_ANSWER, STOPPED, SUCCEEDED, BROKEN = range(4)
+SECONDS = 10
+PROBES = network.PROBES | filesystem.PROBES | kernel.PROBES | limits.PROBES
+
+
+def main() -> None:
+    """Try them all; a row that hangs or dies leaves the others their turn."""
+    targets = json.loads(Path("/input/manifest.json").read_bytes())
+    with Path("/output/predictions").open("r+b", buffering=0) as out:
+        for number, name in enumerate(sys.argv[1].split(",")):
+            record = attempt(PROBES[name], targets)
+            out.seek(number * RECORD.size)
+            out.write(record)
+
+
+def attempt(probe: Callable[[dict], None], targets: dict) -> bytes:
+    """How one technique ended, tried in a child with a deadline."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        os.close(reader)
+        os.write(writer, answer(probe, targets))
+        os._exit(0)
+    os.close(writer)
+    ready, _, _ = select.select([reader], [], [], SECONDS)
+    record = os.read(reader, RECORD.size) if ready else b""
+    os.close(reader)
+    if not ready:
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    if len(record) == RECORD.size:
+        return record
+    if ready and os.WIFSIGNALED(status):  # a filter's SIGSYS, or a limit's signal
+        return RECORD.pack(STOPPED, os.WTERMSIG(status), 0, 0)
+    return RECORD.pack(NO_ANSWER, 0, 0, 0)
+
+
+def answer(probe: Callable[[dict], None], targets: dict) -> bytes:
+    """The record of a technique that came to an end of its own."""
+    try:
+        probe(targets)
+    except OSError as error:
+        return RECORD.pack(STOPPED, 0, 0, error.errno or 0)
+    except (Stopped, MemoryError):
+        return RECORD.pack(STOPPED, 0, 0, 0)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the host must hear of it
+        print(f"{probe.__name__}: {error!r}", file=sys.stderr)
+        return RECORD.pack(BROKEN, 0, 0, 0)
+    return RECORD.pack(SUCCEEDED, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    main()
