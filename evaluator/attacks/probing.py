@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sandbox import Outcome as Ended
 
 RECORD = struct.Struct("<BBHi")
+ALIVE = "alive"  # reads its inputs and writes to its scratch space, as any submission may
 _STOPPED, _SUCCEEDED = 1, 2
 _MIB = 2**20
 
@@ -89,25 +90,38 @@ def try_together(
         spec = Spec(
             run=secrets.token_hex(8),
             image=bench.probe,
-            verb=",".join(attack.id for attack in attacks),
+            verb=",".join([ALIVE, *(attack.id for attack in attacks)]),
             inputs=(
                 Mount(witness.manifest, "/input/manifest.json"),
                 Mount(witness.tiles, "/input/tiles.npy"),
             ),
-            output_size=RECORD.size * len(attacks),
+            output_size=RECORD.size * (1 + len(attacks)),
             limits=limits,
             runtime=bench.runtime,
         )
         ended = start(spec, bench.scratch)
         seen = witness.seen()
+    records = _records(ended.output, len(attacks))
     return [
-        _judged(attack, ended, number, seen, bench.runtime) for number, attack in enumerate(attacks)
+        _judged(attack, record, seen, bench.runtime)
+        for attack, record in zip(attacks, records, strict=True)
     ]
 
 
-def _judged(attack: Attack, ended: Ended, number: int, seen: frozenset[str], runtime: str) -> Tried:
+def _records(output: bytes, count: int) -> list[bytes]:
+    """The record of each technique; none at all from a probe that did not even read its inputs.
+
+    Without that a probe that is broken would look like a wall that stops everything.
+    """
+    size = RECORD.size
+    alive, *records = (output[start : start + size] for start in range(0, size * (count + 1), size))
+    if len(alive) < size or RECORD.unpack(alive)[0] != _SUCCEEDED:
+        return [b""] * count
+    return records
+
+
+def _judged(attack: Attack, record: bytes, seen: frozenset[str], runtime: str) -> Tried:
     """What is believed: the host's side first, then the probe's own word."""
-    record = ended.output[number * RECORD.size : (number + 1) * RECORD.size]
     if len(record) < RECORD.size:
         return Tried(attack, "succeeds" if attack.witness in seen else "unknown")
     said, signal, _, errno = RECORD.unpack(record)

@@ -45,6 +45,7 @@ class Witness:
             if path.exists():
                 path.chmod(0o444)
         self._before = self._digests()
+        self.targets["tiles_sha256"] = self._before["tiles"]
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,6 +1,6 @@
 """Try the techniques named by the verb, one child each, and write down how each ended.
 
-    docker run IMAGE net-tcp-host,fs-tiles-write
+    docker run IMAGE alive,net-tcp-host,fs-tiles-write
 
 A technique is a function that returns where it succeeds and raises OSError where it is stopped.
 /output/predictions gets eight bytes for each, in the order of the verb: "<BBHi" with the outcome
@@ -17,13 +17,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from . import filesystem, kernel, limits, network
+from . import alive, filesystem, kernel, limits, network
 from .errors import Stopped
 
 RECORD = struct.Struct("<BBHi")
 NO_ANSWER, STOPPED, SUCCEEDED, BROKEN = range(4)
 SECONDS = 10
-PROBES = network.PROBES | filesystem.PROBES | kernel.PROBES | limits.PROBES
+PROBES = alive.PROBES | network.PROBES | filesystem.PROBES | kernel.PROBES | limits.PROBES
 
 
 def main() -> None:
