@@ -14,11 +14,12 @@ import sandbox
 from evaluator.admission import receive
 from evaluator.admission_policy import load_admission_policy
 from evaluator.dataset.sealed import open_dataset
+from evaluator.doctor.examine import Subject
+from evaluator.doctor.gate import require_sealed
 from evaluator.errors import OwnerError
 from evaluator.evaluate import evaluate
 from evaluator.images import build_onnx_runner, find_onnx_runner
 from evaluator.job import Job
-from evaluator.proof import Proof
 from evaluator.record import Issuer, Record, finish_records, write_record
 from evaluator.workspace import VENDOR, find_gpus, shipped
 
@@ -113,8 +114,10 @@ def _job(
             "would be a CPU's. Set runtime in policies/sandbox.toml, or gpus in evaluator.toml."
         )
 
+    resources = settings.resources
     # Limits that contradict each other are told before anything is copied.
-    policy.limits("predict", settings.resources.cpus, settings.resources.memory_bytes)
+    policy.limits("predict", resources.cpus, resources.memory_bytes)
+    subject = Subject(policy, resources.cpus, resources.memory_bytes, scratch)
 
     @cache  # asked for several times in a run, and it must be one image
     def runner() -> str:
@@ -126,10 +129,10 @@ def _job(
         policy=policy,
         admission=load_admission_policy(workspace.admission_policy),
         seccomp=(shipped("policies") / "seccomp.json").read_text(),
-        proof=Proof("SEALED", f"sha256:{'0' * 64}", (), ()),
+        proof=require_sealed(subject, workspace.wall, say),
         scratch=scratch,
-        cpus=settings.resources.cpus,
-        memory=settings.resources.memory_bytes,
+        cpus=resources.cpus,
+        memory=resources.memory_bytes,
         gpus=gpus,
         largest=settings.limits.submission_bytes,
         runner=runner,

@@ -11,12 +11,15 @@ import tomllib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from evaluator.errors import OwnerError
 from evaluator.scoring import Grid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CONFIG = "evaluator.toml"
 VENDOR = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -80,6 +83,7 @@ class Publish(_Section):
 
     class_sizes: bool
     release_every_hours: int = Field(ge=1, le=24 * 31)
+    leakage_budget_bits: int = Field(ge=0, le=2**40)
     accuracy_steps: int = Field(ge=1, le=10_000)
     recall_steps: int = Field(ge=1, le=10_000)
     rare_accuracy_steps: int = Field(ge=1, le=10_000)
@@ -134,6 +138,25 @@ class Workspace:
     def admission_policy(self) -> Path:
         """The operator's own copy of the admission policy."""
         return self.root / "policies" / "admission.toml"
+
+    @property
+    def wall(self) -> Path:
+        """What was seen of the wall on this host, and under which settings."""
+        return self.root / "wall.json"
+
+    @property
+    def ledger(self) -> Path:
+        """What has left the data set so far, in bits."""
+        return self.root / "ledger.sqlite"
+
+    def results(self) -> Iterator[Path]:
+        """The signed results of all runs."""
+        return (self.root / "results").glob("*/*.sigstore.json")
+
+    @property
+    def known_images(self) -> Path:
+        """Which admitted images the engine keeps, by the bytes they came from."""
+        return self.root / "intake.json"
 
     def result(self, vendor: str, run: str) -> Path:
         """The signed result of one run."""

@@ -20,8 +20,11 @@ from sandbox.lock import host_lock
 from sandbox.policy import SandboxPolicy, load_policy
 from sandbox.run import remove_leftovers, run, uninterrupted
 from sandbox.spec import Limits, Mount, Outcome, PolicyError, SandboxError, Spec, Status
+from sandbox.wall import OUTPUT, RUN_LABEL
 
 __all__ = [
+    "OUTPUT",
+    "RUN_LABEL",
     "Limits",
     "Mount",
     "NotAvailable",

@@ -10,62 +10,36 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the modules beside this one
 
-from engine import GATEWAY, PrivateEngine, private_engine, why_not
-
-import sandbox
-from evaluator.attacks.probing import Bench
-from evaluator.images import PROBE, build_probe, name_of
-from evaluator.workspace import shipped
-from sandbox import Limits
+from bench import bench, hand_over_probe
+from engine import PrivateEngine, private_engine, why_not
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-MIB = 2**20
+    from evaluator.attacks.probing import Bench
 
 
 @pytest.fixture(scope="session")
 def private() -> Iterator[PrivateEngine]:
-    """An engine with open defaults that has the probe image."""
+    """An engine with open defaults."""
     missing = why_not()
     if missing:
         pytest.skip(missing)
-    build_probe(lambda _: None)
-    saved = sandbox.connect().get_image(name_of(PROBE))
-    with private_engine() as engine, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DOCKER_HOST", engine.address)
-        sandbox.connect().load_image(saved)
-        patch.undo()
+    with private_engine() as engine:
         yield engine
 
 
 @pytest.fixture(scope="session")
+def probe(private: PrivateEngine) -> str:
+    """The probe's id, on the private engine too."""
+    return hand_over_probe(private.address)
+
+
+@pytest.fixture(scope="module")  # no longer: the tests of other modules mean the host's engine
 def make_bench(
-    private: PrivateEngine, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[object]:
+    private: PrivateEngine, probe: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Bench]]:
     """A function from a runtime to a bench on the private engine; DOCKER_HOST names it."""
-
-    def make(runtime: str) -> Bench:
-        probe = sandbox.find_image(name_of(PROBE))
-        assert probe is not None
-        scratch = tmp_path_factory.mktemp("bench")
-        return Bench(
-            probe=probe,
-            runtime=runtime,
-            seccomp=(shipped("policies") / "seccomp.json").read_text(),
-            limits=Limits(
-                cpus=1.0,
-                memory=512 * MIB,
-                tmp=64 * MIB,
-                shm=64 * MIB,
-                processes=512,
-                open_files=1024,
-                seconds=120,
-            ),
-            scratch=scratch,
-            host=GATEWAY,
-        )
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", private.address)
-        yield make
+        yield lambda runtime: bench(probe, runtime, tmp_path_factory.mktemp("bench"))

@@ -91,6 +91,29 @@ def _take(request: dict[str, Any], wall: dict[str, Any], path: str) -> None:
         request[key] = mine + [entry for entry in wall.get(key, []) if _named(entry, element)]
 
 
+def remove(request: dict[str, Any], path: str) -> dict[str, Any]:
+    """The request without the value at one path."""
+    request = copy.deepcopy(request)
+    keys, _, element = path.partition("/")
+    *parents, key = keys.split(".")
+    inner = request
+    for parent in parents:
+        inner = inner[parent]
+    if not element:
+        del inner[key]
+    elif key == "Mounts":
+        for mount in inner[key]:
+            mount.pop(element, None)
+            mount["BindOptions"].pop(element, None)
+    elif key == "Tmpfs":
+        for target, text in inner[key].items():
+            kept = [option for option in text.split(",") if option.partition("=")[0] != element]
+            inner[key][target] = ",".join(kept)
+    else:
+        inner[key] = [entry for entry in inner[key] if not _named(entry, element)]
+    return request
+
+
 def _named(entry: str | dict[str, Any], name: str) -> bool:
     if isinstance(entry, dict):
         return bool(entry["Name"] == name)
