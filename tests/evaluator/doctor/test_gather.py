@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import docker
+import docker.errors
 import pytest
 
 from evaluator.doctor.checks import check_host, verdict
@@ -17,12 +23,13 @@ from evaluator.doctor.facts import Runtime
 from evaluator.doctor.gather import gather, read_engine, toolkit_settings
 from sandbox import SandboxError
 from tests.evaluator.doctor.hosts import DEBIAN_12, HARDENED, host
+from tests.faults.engine import wait_for
 
 if TYPE_CHECKING:
-    import docker
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[3]
-SOCKET = Path("/var/run/docker.sock")
+SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
 
 # Docker 28.5 of Debian forky, shortened.
 VERSION: dict[str, Any] = {
@@ -184,12 +191,69 @@ def test_this_hosts_gvisor_is_read(engine: docker.APIClient, tmp_path: Path) -> 
     assert "runsc version" in (facts.runsc or "")
 
 
+_CARELESS = {
+    "log-driver": "syslog",
+    "live-restore": True,
+    "runtimes": {"runsc": {"path": "/usr/bin/runsc", "runtimeArgs": ["--ignore-cgroups"]}},
+}
+
+
+@pytest.fixture
+def careless_engine(tmp_path: Path) -> Iterator[str]:
+    """The socket of an engine beside the host's, set up as nobody should."""
+    if os.getuid() or not shutil.which("dockerd"):
+        pytest.skip("An engine of one's own needs root and dockerd.")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="careless-") as folder:
+        (Path(folder) / "daemon.json").write_text(json.dumps(_CARELESS))
+        places = {"data-root": "data", "exec-root": "exec", "pidfile": "pid"}
+        options = [f"--{name}={folder}/{place}" for name, place in places.items()]
+        options += ["--bridge=none", "--iptables=false", f"--config-file={folder}/daemon.json"]
+        address = f"unix://{folder}/docker.sock"
+        options += [f"--host={address}", f"--host=tcp://127.0.0.1:{port}", "--tls=false"]
+        with (tmp_path / "log").open("wb") as log:
+            daemon = subprocess.Popen(["dockerd", *options], stdout=log, stderr=log)
+        try:
+            wait_for(lambda: _answers(address), "an engine beside the host's")
+            yield address
+        finally:
+            daemon.terminate()
+            daemon.wait(60)
+
+
+def _answers(address: str) -> bool:
+    with suppress(docker.errors.DockerException):
+        return bool(docker.APIClient(base_url=address, version="auto").ping())
+    return False
+
+
+@pytest.mark.docker
+@pytest.mark.gvisor
+def test_a_careless_engine_is_caught(
+    careless_engine: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Docker's own warning of an open TCP socket, and gVisor's flags, from an engine that runs."""
+    monkeypatch.setenv("DOCKER_HOST", careless_engine)
+    statuses = {check.id: check.status for check in check_host(gather(tmp_path), "runsc")}
+
+    assert {name: statuses[name] for name in ("tcp-socket", "runsc-ignore-cgroups")} == {
+        "tcp-socket": "fatal",
+        "runsc-ignore-cgroups": "fatal",
+    }
+    assert (statuses["default-log-driver"], statuses["live-restore"]) == ("info", "info")
+    monkeypatch.delenv("DOCKER_HOST")
+    host_engine = {check.id: check.status for check in check_host(gather(tmp_path), "runsc")}
+    assert (host_engine["runsc-ignore-cgroups"], host_engine["live-restore"]) == ("ok", "ok")
+
+
+# Imported first: the interpreter may lie where only its owner can read.
 _AS_USER = """
 import json, os, sys
-os.setgroups([int(sys.argv[1])]); os.setgid(54322); os.setuid(54322)
 from pathlib import Path
 from evaluator.doctor.checks import check_host
 from evaluator.doctor.gather import gather
+os.setgroups([int(sys.argv[1])]); os.setgid(54322); os.setuid(54322)
 facts = gather(Path("/tmp"))
 checks = check_host(facts, "runc")
 print(json.dumps([facts.identity(), {check.id: check.status for check in checks}]))
@@ -201,7 +265,7 @@ print(json.dumps([facts.identity(), {check.id: check.status for check in checks}
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_a_user_of_the_engines_group_reads_the_same(tmp_path: Path) -> None:
     """Nothing needs root: the same identity, and the same judgement of everything."""
-    group = str(SOCKET.stat().st_gid)
+    group = str(Path(SOCKET).stat().st_gid)
     environment = {**os.environ, "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, "-c", _AS_USER, group],
