@@ -6,12 +6,15 @@ import hashlib
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, Literal
 
 import sandbox
 from evaluator.errors import OwnerError, Refused, SubmissionError
-from evaluator.intake import ImageArchive, Incomplete, read_archive
-from evaluator.onnx_check import RECORD, read_check, require_accepted
+from evaluator.intake.door import unpacked
+from evaluator.intake.refusals import Incomplete, refused
+from evaluator.kept_images import kept_images
+from evaluator.oci_layout import packed, subject
+from evaluator.onnx_check import RECORD, limits_file, read_check, require_accepted
 from evaluator.rebuild import rebuild
 from sandbox import Mount, SandboxError
 
@@ -19,23 +22,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from evaluator.admission_policy import AdmissionPolicy
     from evaluator.job import Job, Run
     from evaluator.submission import Submission
 
 MODEL = "/submission/model.onnx"
+PULLED = "pulled.json"
 _CHUNK = 2**20
-_ONNX_LIMIT = 2 * 2**30  # a protobuf message cannot be larger
+
+DigestOf = Literal["file", "manifest", "config"]
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A submission as bytes: what a vendor can recognise it by, and our copy of it."""
+    """A submission as bytes: what a vendor can recognise it by, and our copy of it.
+
+    `sha256` is the former's digest, `content` that of the copy: they differ for an image that
+    was named by its digest.
+    """
 
     kind: Literal["onnx", "image"]
-    digest_of: Literal["file", "manifest", "config"]
+    digest_of: DigestOf
     sha256: str
     size: int
     file: Path
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +67,32 @@ def receive(submission: Submission, scratch: Path, most: int) -> Received:
     target = scratch / "submission"
     if submission.file is None:
         return _receive_image(submission.reference, target, most)
+    if submission.file.is_dir():
+        digest = subject(submission.file)
+        content, size = _copy(packed(submission.file), target, most)
+        return Received("image", "manifest", digest, size, target, content)
     try:
         with submission.file.open("rb") as file:
             digest, size = _copy(iter(lambda: file.read(_CHUNK), b""), target, most)
     except PermissionError as error:
         raise OwnerError("The submission's file cannot be read. Check its permissions.") from error
-    return Received(submission.kind, "file", digest, size, target)
+    return Received(submission.kind, "file", digest, size, target, digest)
 
 
 def _receive_image(reference: str, target: Path, most: int) -> Received:
+    pinned = "@" in reference
+    digest_of: DigestOf = "manifest" if pinned or sandbox.ids_are_manifests() else "config"
+    digest = reference.rpartition("sha256:")[2]
     try:
-        with sandbox.held_image(reference) as image:
-            _, size = _copy(sandbox.save_image(image), target, most)
+        with sandbox.held_image(reference, target.with_name(PULLED), most) as image:
+            content, size = _copy(sandbox.save_image(image), target, most)
     except sandbox.NotAvailable as error:
         raise OwnerError(str(error)) from error
-    pinned = "@" in reference
-    digest = (reference if pinned else image).rpartition("sha256:")[2]
-    by_manifest = pinned or sandbox.ids_are_manifests()
-    return Received("image", "manifest" if by_manifest else "config", digest, size, target)
+    except sandbox.TooLarge as error:
+        return Received("image", digest_of, digest, error.size, target)
+    if not pinned:
+        digest = image.rpartition("sha256:")[2]
+    return Received("image", digest_of, digest, size, target, content)
 
 
 def _copy(chunks: Iterable[bytes], target: Path, most: int) -> tuple[str, int]:
@@ -106,53 +125,61 @@ def admit(received: Received, job: Job, run: Run) -> Iterator[Admitted]:
     if received.kind == "onnx":
         yield _admit_onnx(received, job, run)
         return
+    kept = kept_images(job.known_images, job.scratch, job.admission)
     try:
-        yield Admitted(_load(received, job), ())
+        image = kept.find(received.content) or _load(received, job, kept.owner)
+        kept.remember(received.content, image)
+        yield Admitted(image, ())
     finally:
-        sandbox.remove_images(job.run)
+        kept.prune()
 
 
 def _admit_onnx(received: Received, job: Job, run: Run) -> Admitted:
     """Let our runner load the model, in a container without tiles."""
-    if received.size > _ONNX_LIMIT:
-        raise Refused("EVA301", "an ONNX file cannot be larger than 2 GiB.")
-    model = Mount(received.file, MODEL)
-    outcome = run(job.check(model, RECORD.size), job.scratch, job.seccomp)
+    rules = job.admission.onnx
+    if received.size > rules.bytes:
+        raise Refused("EVA301", f"an ONNX file has at most {rules.bytes} bytes here.")
+    limits = job.scratch / "admission.json"
+    limits.write_text(limits_file(rules))
+    limits.chmod(0o444)  # a container's uid reads it; nobody else enters the directory
+    inputs = (Mount(received.file, MODEL), Mount(limits, "/input/admission.json"))
+    outcome = run(job.check(inputs, RECORD.size), job.scratch, job.seccomp)
     if outcome.status is not sandbox.Status.OK:
         raise SubmissionError(outcome.status, "the model could not be loaded.")
     check = read_check(outcome.output)
-    require_accepted(check, job.dataset.shape, job.dataset.dtype, len(job.dataset.classes))
+    dataset = job.dataset
+    require_accepted(check, dataset.shape, dataset.dtype, len(dataset.classes), rules)
     if job.gpus and not check.cuda:
         raise SandboxError(
             "A GPU was asked for and the ONNX runner got none, so nothing was run. Check the "
             "driver and the container toolkit, or set gpus = 0 in evaluator.toml."
         )
-    return Admitted(job.runner(), (model,))
+    return Admitted(job.runner(), inputs)
 
 
-def _load(received: Received, job: Job) -> str:
+def _load(received: Received, job: Job, owner: str) -> str:
     """Give the engine the rebuilt image and return its id."""
-    with received.file.open("rb") as file:
-        archive = _read(file, saved_here=received.digest_of != "file")
-        rebuilt = rebuild(archive, sandbox.labelled(archive.config, job.run))
-        try:
-            return sandbox.load_image(rebuilt.chunks, rebuilt.ids)
-        except sandbox.NotLoadable as error:
-            raise Refused(
-                "EVA106",
-                "the engine cannot make an image of these layers. Save the image again with "
-                "`docker save`, and see that `docker load` takes it.",
-            ) from error
-
-
-def _read(file: BinaryIO, *, saved_here: bool) -> ImageArchive:
     try:
-        return read_archive(file)
+        with unpacked(received.file, job.scratch, job.admission.image) as image:
+            rebuilt = rebuild(image, lambda config: sandbox.labelled(config, owner))
+            return sandbox.load_image(rebuilt.chunks, rebuilt.ids)
+    except sandbox.NotLoadable as error:
+        raise refused("EVA106") from error
     except Incomplete as error:
-        if not saved_here:
+        if received.digest_of == "file":
             raise
         raise SandboxError(
             "The Docker engine saved the image without all of its layers, so nothing was run. Its "
             "containerd image store does so where images share layers (moby issue 49473). Take an "
             "archive made by `docker save` from the vendor instead."
         ) from error
+
+
+def sweep_images(scratch: Path, record: Path, admission: AdmissionPolicy) -> None:
+    """Remove the images that a killed run left in the engine; the caller holds the host's lock.
+
+    `scratch` holds a directory for each run, and `record` says which images are kept.
+    """
+    for note in scratch.glob(f"*/{PULLED}"):
+        sandbox.remove_pulled(note)
+    kept_images(record, scratch, admission).prune()

@@ -1,4 +1,4 @@
-"""policies/admission.toml, read strictly: what a submission must be, and no wider than built for."""
+"""policies/admission.toml, read strictly: what a submission must be, no wider than built for."""
 
 from __future__ import annotations
 

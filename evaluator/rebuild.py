@@ -1,28 +1,28 @@
 """The archive that the engine gets in place of the submitted one.
 
-It holds the same layers, unpacked and hashed here, under our config and without a name,
-in the two layouts that engines read: manifest.json for Docker's own image store, and an
-OCI image layout (OCI image spec 1.1, image-layout.md) for containerd's.
+It holds the layers that intake wrote, hashed here, under our config and without a name, in
+the two layouts that engines read: manifest.json for Docker's own image store, and an OCI
+image layout (OCI image spec 1.1, image-layout.md) for containerd's.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tarfile
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from evaluator.errors import Refused
+from evaluator.image_settings import ARCHITECTURE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from evaluator.intake import ImageArchive
+    from evaluator.intake.door import Unpacked
 
-_MAX_UNPACKED = 64 * 2**30
 _OCI = "application/vnd.oci.image"
+_CHUNK = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,75 +37,52 @@ class Rebuilt:
     chunks: Iterator[bytes]
 
 
-def rebuild(archive: ImageArchive, config: bytes) -> Rebuilt:
-    """Put the layers of `archive` under `config`, which lists the same layers.
-
-    Raises Refused for a layer whose bytes are not what its digest says, or for more than
-    64 GiB in all.
-    """
-    layers = _layers(archive)
+def rebuild(image: Unpacked, finished: Callable[[dict[str, Any]], bytes]) -> Rebuilt:
+    """Put the layers of `image` under its settings; `finished` writes a config as JSON."""
+    layers = [(_hashed(_layer(image, place)), place) for place in image.layers]
+    config = finished(
+        {
+            "architecture": ARCHITECTURE,
+            "os": "linux",
+            "rootfs": {"type": "layers", "diff_ids": [digest for digest, _ in layers]},
+            "config": image.settings,
+        }
+    )
     manifest = _dump(
         schemaVersion=2,
         mediaType=f"{_OCI}.manifest.v1+json",
         config=_descriptor("config.v1+json", _digest(config), len(config)),
-        layers=[_descriptor("layer.v1.tar", digest, size) for digest, size in layers],
+        layers=[_descriptor("layer.v1.tar", digest, size) for digest, (_, size) in layers],
     )
     entry = _descriptor("manifest.v1+json", _digest(manifest), len(manifest))
     names = [_blob(digest) for digest, _ in layers]
-    image = {"Config": _blob(_digest(config)), "RepoTags": None, "Layers": names}
+    archived = {"Config": _blob(_digest(config)), "RepoTags": None, "Layers": names}
     documents = {
         "oci-layout": _dump(imageLayoutVersion="1.0.0"),
         "index.json": _dump(schemaVersion=2, manifests=[entry]),
-        "manifest.json": json.dumps([image]).encode(),
+        "manifest.json": json.dumps([archived]).encode(),
         _blob(_digest(manifest)): manifest,
         _blob(_digest(config)): config,
     }
-    return Rebuilt((_digest(config), _digest(manifest)), _archive(documents, archive, layers))
-
-
-def _layers(archive: ImageArchive) -> list[tuple[str, int]]:
-    """Digest and size, in bytes, of each layer when unpacked.
-
-    An engine that knows a digest already takes its own layer instead of the bytes, so a
-    digest alone would open another vendor's image.
-    """
-    layers = []
-    left = _MAX_UNPACKED
-    for number, expected in enumerate(archive.config["rootfs"]["diff_ids"]):
-        digest, size = _measured(archive.layer(number), left)
-        if digest != expected:
-            raise Refused(
-                "EVA106",
-                "a layer's bytes and its digest differ. Save the image again with `docker save`; "
-                "layers may be compressed with gzip or not at all.",
-            )
-        left -= size
-        layers.append((digest, size))
-    return layers
-
-
-def _measured(content: Iterable[bytes], limit: int) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    try:
-        for piece in content:
-            digest.update(piece)
-            size += len(piece)
-            if size > limit:
-                raise Refused("EVA102", "the image is larger than 64 GiB when unpacked.")
-    except zlib.error:
-        return "", 0
-    return f"sha256:{digest.hexdigest()}", size
+    # Equal layers are one file.
+    return Rebuilt((_digest(config), _digest(manifest)), _archive(documents, image, dict(layers)))
 
 
 def _archive(
-    documents: dict[str, bytes], archive: ImageArchive, layers: list[tuple[str, int]]
+    documents: dict[str, bytes], image: Unpacked, layers: dict[str, tuple[int, int]]
 ) -> Iterator[bytes]:
     for name, content in documents.items():
         yield from _member(name, len(content), [content])
-    # Equal layers are one file.
-    for (digest, size), number in {layer: number for number, layer in enumerate(layers)}.items():
-        yield from _member(_blob(digest), size, archive.layer(number))
+    for digest, place in layers.items():
+        yield from _member(_blob(digest), place[1], _layer(image, place))
     yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _layer(image: Unpacked, place: tuple[int, int]) -> Iterator[bytes]:
+    """The bytes of a layer, wherever the spool's own position is."""
+    offset, size = place
+    for done in range(0, size, _CHUNK):
+        yield os.pread(image.spool.fileno(), min(_CHUNK, size - done), offset + done)
 
 
 def _member(name: str, size: int, content: Iterable[bytes]) -> Iterator[bytes]:
@@ -125,8 +102,15 @@ def _dump(**document: Any) -> bytes:  # noqa: ANN401 - JSON
     return json.dumps(document).encode()
 
 
+def _hashed(content: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for chunk in content:
+        digest.update(chunk)
+    return f"sha256:{digest.hexdigest()}"
+
+
 def _digest(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+    return _hashed([content])
 
 
 def _blob(digest: str) -> str:

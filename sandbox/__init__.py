@@ -7,16 +7,19 @@ from sandbox.engine import connect, engine_errors
 from sandbox.images import (
     NotAvailable,
     NotLoadable,
+    TooLarge,
     engine_version,
     find_image,
     held_image,
     ids_are_manifests,
     labelled,
     load_image,
+    remove_admitted,
     remove_images,
+    remove_pulled,
     save_image,
 )
-from sandbox.lock import host_lock
+from sandbox.lock import gpu_locks, host_lock
 from sandbox.policy import SandboxPolicy, load_policy
 from sandbox.run import remove_leftovers, run, uninterrupted
 from sandbox.spec import Limits, Mount, Outcome, PolicyError, SandboxError, Spec, Status
@@ -35,18 +38,22 @@ __all__ = [
     "SandboxPolicy",
     "Spec",
     "Status",
+    "TooLarge",
     "connect",
     "engine_errors",
     "engine_version",
     "find_image",
+    "gpu_locks",
     "held_image",
     "host_lock",
     "ids_are_manifests",
     "labelled",
     "load_image",
     "load_policy",
+    "remove_admitted",
     "remove_images",
     "remove_leftovers",
+    "remove_pulled",
     "run",
     "save_image",
     "uninterrupted",

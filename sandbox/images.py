@@ -11,12 +11,15 @@ import docker.errors
 from sandbox.engine import DISK_FULL, connect, engine_errors
 from sandbox.run import uninterrupted
 from sandbox.spec import SandboxError
-from sandbox.wall import RUN_LABEL, run_filter
+from sandbox.wall import run_filter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
+    from pathlib import Path
 
     from docker import APIClient
+
+IMAGE_LABEL = "evaluator.image"  # on admitted images, which outlive their run
 
 _CHUNK = 2**20
 _NOT_PULLED = (
@@ -35,6 +38,14 @@ _WHY_NOT_PULLED: dict[int | None, str] = {
 
 class NotAvailable(Exception):  # noqa: N818 - an operator's mistake or a registry's, not ours
     """An image that is neither here nor to be had; the message says why."""
+
+
+class TooLarge(Exception):  # noqa: N818 - a finding about an image, not a fault of ours
+    """What a registry announces of an image is more than may come; `size` is in bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
 
 
 class NotLoadable(Exception):  # noqa: N818 - a finding about an image, not a fault of ours
@@ -87,11 +98,12 @@ def find_image(reference: str) -> str | None:
 
 
 @contextmanager
-def held_image(reference: str) -> Iterator[str]:
+def held_image(reference: str, note: Path, most: int) -> Iterator[str]:
     """The local id behind an id or name@sha256:..., pulled by name where it is not here.
 
-    What had to be pulled is removed at the end; an image that was here before stays.
-    Raises NotAvailable.
+    What had to be pulled is removed at the end; an image that was here before stays. A killed
+    process leaves the file `note` behind, which `remove_pulled` takes. Raises NotAvailable,
+    and TooLarge as soon as the registry announces layers of more than `most` bytes.
     """
     image = find_image(reference)
     if image is not None:
@@ -101,24 +113,39 @@ def held_image(reference: str) -> Iterator[str]:
         raise NotAvailable("The engine has no image of that id. See `docker images --no-trunc`.")
     client = connect()
     with engine_errors():
-        before = {image["Id"] for image in client.images(all=True)}
+        before = [image["Id"] for image in client.images(all=True)]
+    note.write_text(json.dumps({"reference": reference, "before": before}))
     try:
-        yield _pull(client, reference)
+        yield _pull(client, reference, most)
     finally:
-        pulled = find_image(reference)
-        if pulled is not None and pulled not in before:
-            with engine_errors():
-                client.remove_image(pulled, force=True)
+        remove_pulled(note)
 
 
-def _pull(client: APIClient, reference: str) -> str:
+def remove_pulled(note: Path) -> None:
+    """Remove the image that a note of `held_image` speaks of, unless it was here before."""
+    try:
+        said = json.loads(note.read_text())
+    except (OSError, ValueError):  # killed while it was written: nothing was pulled yet
+        return
+    pulled = find_image(said["reference"])
+    if pulled is not None and pulled not in said["before"]:
+        with engine_errors():
+            connect().remove_image(pulled, force=True)
+    note.unlink()
+
+
+def _pull(client: APIClient, reference: str, most: int) -> str:
     name, _, digest = reference.partition("@")
+    announced: dict[str, int] = {}
     with engine_errors():
         try:
             for line in client.pull(name, tag=digest, stream=True, decode=True):
                 if "error" in line:
                     _require_space(str(line["error"]))
                     raise NotAvailable(_NOT_PULLED)
+                announced[line.get("id", "")] = (line.get("progressDetail") or {}).get("total", 0)
+                if sum(announced.values()) > most:  # leaving stops the engine's pull
+                    raise TooLarge(sum(announced.values()))
             return str(client.inspect_image(reference)["Id"])
         except docker.errors.APIError as error:
             _require_space(str(error))
@@ -133,15 +160,25 @@ def save_image(image: str) -> Iterator[bytes]:
 
 
 def remove_images(run: str | None = None) -> None:
-    """Remove the images loaded for one run (or for any run, by default)."""
+    """Remove the images labelled with one run (or with any run, by default)."""
+    _remove(run_filter(run), ())
+
+
+def remove_admitted(owner: str, keep: Collection[str]) -> None:
+    """Remove the images that were admitted for `owner`, but for the ids in `keep`."""
+    _remove({"label": f"{IMAGE_LABEL}={owner}"}, keep)
+
+
+def _remove(filters: dict[str, str], keep: Collection[str]) -> None:
     client = connect()
     with engine_errors(), uninterrupted():
-        found = {image["Id"] for image in client.images(filters=run_filter(run))}
-        for image in found:
+        found = {image["Id"] for image in client.images(filters=filters)}
+        for image in found.difference(keep):
             try:
                 client.remove_image(image, force=True)
-            except docker.errors.ImageNotFound:
-                continue
+            except docker.errors.APIError as error:
+                if error.status_code not in {404, 409}:  # gone, or a container still has it
+                    raise
 
 
 def engine_version() -> str:
@@ -162,8 +199,8 @@ def ids_are_manifests() -> bool:
     return ["driver-type", "io.containerd.snapshotter.v1"] in status
 
 
-def labelled(config: dict[str, Any], run: str) -> bytes:
-    """An image config as JSON, marked as belonging to `run` so that a sweep finds the image."""
-    settings = {**config["config"], "Labels": {RUN_LABEL: run}}
+def labelled(config: dict[str, Any], owner: str) -> bytes:
+    """An image config as JSON, marked so that `remove_admitted` finds the image."""
+    settings = {**config["config"], "Labels": {IMAGE_LABEL: owner}}
     document = {**config, "config": settings}
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,171 @@
+"""The parent of `worker`: it starts the child, waits no longer than it must, and believes nothing.
+
+What the child says is a place in the spool and a few settings, as untrusted as the bytes
+it read: layers are hashed here, and settings go through the same allow-list again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import select
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from evaluator.image_settings import reduced
+from evaluator.intake.refusals import Incomplete, refused
+from evaluator.intake.worker import Request
+from sandbox import SandboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from evaluator.admission_policy import ImageRules
+    from evaluator.errors import Refused
+
+_UIDS = range(3_000_000, 4_000_000)  # no account's, and none of a run's
+_MAX_REPORT = 4 * 2**20  # bytes; the settings come from a document of at most this
+_SECONDS = 600  # for any image, and one more for each of these many bytes
+_BYTES_A_SECOND = 2**22
+_LAST_SECONDS = 5  # between the end of a report and the end of the child
+_RULES = frozenset(f"EVA{number}" for span in (range(101, 110), range(201, 210)) for number in span)
+
+
+class _Report(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class _Refusal(_Report):
+    rule: str
+    incomplete: bool
+
+
+class _Trouble(_Report):
+    errno: Annotated[int, Field(ge=1, le=133)]
+
+
+class _Settings(_Report):
+    Entrypoint: list[str]
+    Env: list[str]
+    WorkingDir: str
+
+
+class _Rebuilt(_Report):
+    settings: _Settings
+    layers: list[Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)]]
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """Layers as plain tars in `spool`, each with its offset and size in bytes, and settings.
+
+    `settings` are the `config` part of an image config, reduced to what may stay.
+    """
+
+    spool: BinaryIO
+    layers: tuple[tuple[int, int], ...]
+    settings: dict[str, Any]
+
+
+@contextmanager
+def unpacked(archive: Path, scratch: Path, rules: ImageRules) -> Iterator[Unpacked]:
+    """Have a child read `archive` and write its layers anew into a spool in `scratch`.
+
+    Raises Refused with the rule that the image breaks, EVA109 where the child died of it;
+    SandboxError where the disk has no room. The spool is gone at the end.
+    """
+    path = scratch / "layers"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    path.unlink()  # it has no name, so nothing can be left of it
+    with os.fdopen(descriptor, "r+b") as spool, archive.open("rb") as source:
+        report = _parsed(_run(source, spool, rules))
+        yield _believed(report, spool, rules)
+
+
+def _run(source: BinaryIO, spool: BinaryIO, rules: ImageRules) -> bytes:
+    """The child's report, or nothing where it died, said too much or took too long."""
+    size = os.fstat(source.fileno()).st_size
+    request = Request(
+        parent=os.getpid(),
+        uid=secrets.choice(_UIDS) if os.geteuid() == 0 else 0,
+        spool=spool.fileno(),
+        seconds=_SECONDS + size // _BYTES_A_SECOND,
+        **rules.model_dump(exclude={"kept"}),
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-m", "evaluator.intake.worker", json.dumps(asdict(request))],
+        stdin=source,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # its words are nobody's
+        pass_fds=[spool.fileno()],
+        env={"LC_ALL": "C.UTF-8"},
+        cwd="/",
+        start_new_session=True,  # a Ctrl-C is for this process, which then ends the child
+    )
+    try:
+        report = _read(process, time.monotonic() + request.seconds)
+        return report if report and process.wait(timeout=_LAST_SECONDS) == 0 else b""
+    except subprocess.TimeoutExpired:
+        return b""
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # it could not fork; this costs nothing
+        process.wait()
+
+
+def _read(process: subprocess.Popen[bytes], deadline: float) -> bytes:
+    """What the child writes until it closes its pipe; nothing where it is too much or too late."""
+    assert process.stdout is not None  # noqa: S101 - it is a pipe
+    report = b""
+    with process.stdout as pipe:
+        while len(report) <= _MAX_REPORT:
+            ready, _, _ = select.select([pipe], [], [], max(0, deadline - time.monotonic()))
+            if not ready:
+                return b""
+            chunk = os.read(pipe.fileno(), 2**16)
+            if not chunk:
+                return report
+            report += chunk
+    return b""
+
+
+def _parsed(report: bytes) -> _Rebuilt:
+    """The report on an image that may stay; Refused or SandboxError for another."""
+    try:
+        document = json.loads(report)
+        if "errno" in document:
+            trouble = _Trouble.model_validate(document)
+            raise SandboxError(
+                "The image cannot be unpacked in the workspace's tmp directory: "
+                f"{os.strerror(trouble.errno)}. It needs room for the whole image twice."
+            )
+        if "rule" in document:
+            raise _refusal(_Refusal.model_validate(document))
+        return _Rebuilt.model_validate(document)
+    except (ValueError, TypeError, RecursionError, ValidationError) as error:
+        raise refused("EVA109") from error
+
+
+def _refusal(said: _Refusal) -> Refused:
+    if said.rule not in _RULES:
+        return refused("EVA109")
+    return Incomplete() if said.incomplete else refused(said.rule)
+
+
+def _believed(report: _Rebuilt, spool: BinaryIO, rules: ImageRules) -> Unpacked:
+    """What of a report can be true of this spool, with settings that went through our own list."""
+    end = os.fstat(spool.fileno()).st_size
+    inside = all(start + size <= end for start, size in report.layers)
+    if not (inside and 0 < len(report.layers) <= rules.layers):
+        raise refused("EVA109")
+    settings = reduced(report.settings.model_dump())
+    return Unpacked(spool, tuple((start, size) for start, size in report.layers), settings)
