@@ -52,8 +52,11 @@ class Recipe:
     requirements: str | None = None  # below images/
 
 
+MODEL_FILE = ("model_file", "calls", "findings", "protobuf")  # the walk before onnxruntime
+
+
 def _onnx(suffix: str) -> Recipe:
-    modules = ("runner", "classifier", "model_file", "preprocessing")
+    modules = ("runner", "classifier", "preprocessing", *MODEL_FILE)
     return Recipe(
         repository=f"evaluator/onnx-runner{suffix}",
         packages=PYTHON,

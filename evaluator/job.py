@@ -33,6 +33,7 @@ class Job:
     gpus: tuple[str, ...]
     largest: int
     runner: Callable[[], str]
+    known_images: Path | None = None  # the workspace's record of admitted bytes; none are kept
 
     @property
     def manifest(self) -> Mount:
@@ -44,9 +45,9 @@ class Job:
         """The holdout, without its labels: those are mounted nowhere."""
         return Mount(self.dataset.holdout.tiles, "/input/tiles.npy")
 
-    def check(self, model: Mount, answer: int) -> Spec:
+    def check(self, model: tuple[Mount, ...], answer: int) -> Spec:
         """A container of ours that loads a model and sees no tile; `answer` is in bytes."""
-        return self._spec("check", self.runner(), (self.manifest, model), answer)
+        return self._spec("check", self.runner(), (self.manifest, *model), answer)
 
     def predict(self, image: str, more: tuple[Mount, ...]) -> Spec:
         """The one container that sees the holdout."""

@@ -11,17 +11,18 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import sandbox
-from evaluator.admission import receive
+from evaluator.admission import receive, sweep_images
 from evaluator.admission_policy import load_admission_policy
 from evaluator.dataset.sealed import open_dataset
 from evaluator.doctor.examine import Subject
 from evaluator.doctor.gate import require_sealed
 from evaluator.errors import OwnerError
 from evaluator.evaluate import evaluate
+from evaluator.gpu_self_test import gpu_scrub
 from evaluator.images import build_onnx_runner, find_onnx_runner
 from evaluator.job import Job
-from evaluator.record import Issuer, Record, finish_records, write_record
-from evaluator.workspace import VENDOR, find_gpus, shipped
+from evaluator.record import Issuer, Record, finish_records, reserved, write_record
+from evaluator.workspace import VENDOR, gpus_of, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
     from securesystemslib.signer import Signer
 
+    from evaluator.admission_policy import AdmissionPolicy
     from evaluator.submission import Submission
-    from evaluator.workspace import Resources, Settings, Workspace
+    from evaluator.workspace import Settings, Workspace
 
 
 def run_officially(
@@ -48,15 +50,31 @@ def run_officially(
     settings = workspace.settings()
     _require_runnable(settings, vendor)
     with sandbox.host_lock(lambda: say("Another run has this host; waiting for its end ...")):
-        _sweep(workspace)
+        admission = load_admission_policy(workspace.admission_policy)
+        _sweep(workspace, admission)
         with _scratch(workspace) as (run, scratch):
-            job = _job(workspace, settings, run, scratch, say)
-            say("Receiving the submission ...")
-            received = receive(submission, scratch, job.largest)
-            say(f"Evaluating on {job.dataset.holdout.size} tiles ...")
-            evaluation = evaluate(received, job)
+            job = _job(workspace, settings, admission, run, scratch, say)
             issuer = Issuer(workspace, settings.publish, vendor, signer)
-            return write_record(issuer, job, received, evaluation)
+            with sandbox.gpu_locks(job.gpus), reserved(issuer, job):
+                say("Receiving the submission ...")
+                received = receive(submission, scratch, job.largest)
+                say(f"Evaluating on {job.dataset.holdout.size} tiles ...")
+                evaluation = evaluate(received, job)
+                _scrub(job, say)
+                return write_record(issuer, job, received, evaluation)
+
+
+def _scrub(job: Job, say: Callable[[str], None]) -> None:
+    """Leave the next run nothing in the memory of the GPUs, whatever the driver clears itself."""
+    limits = job.policy.limits("check", job.cpus, job.memory)
+    ended, _ = gpu_scrub(
+        job.proof.probe,
+        job.gpus,
+        limits,
+        lambda spec: sandbox.run(spec, job.scratch, job.seccomp),
+    )
+    if ended not in {"passed", "not run"}:
+        say("The memory of the GPUs could not be overwritten; reset them before the next run.")
 
 
 def _require_runnable(settings: Settings, vendor: str) -> None:
@@ -81,10 +99,10 @@ def _require_runnable(settings: Settings, vendor: str) -> None:
     settings.publish.grid()  # a grid without exact decimals raises
 
 
-def _sweep(workspace: Workspace) -> None:
+def _sweep(workspace: Workspace, admission: AdmissionPolicy) -> None:
     """Remove what a killed run left; the lock says that no run is alive."""
     sandbox.remove_leftovers(sandbox.connect())
-    sandbox.remove_images()
+    sweep_images(workspace.scratch, workspace.known_images, admission)
     for left in workspace.scratch.glob("*"):
         shutil.rmtree(left)
     finish_records(workspace)
@@ -103,10 +121,15 @@ def _scratch(workspace: Workspace) -> Iterator[tuple[str, Path]]:
             shutil.rmtree(path)
 
 
-def _job(
-    workspace: Workspace, settings: Settings, run: str, scratch: Path, say: Callable[[str], None]
+def _job(  # noqa: PLR0913, PLR0917 - a job is what all of these say
+    workspace: Workspace,
+    settings: Settings,
+    admission: AdmissionPolicy,
+    run: str,
+    scratch: Path,
+    say: Callable[[str], None],
 ) -> Job:
-    gpus = _gpus(settings.resources)
+    gpus = gpus_of(settings.resources)
     policy = sandbox.load_policy(workspace.sandbox_policy)
     if gpus and policy.runtime == "runsc":
         raise OwnerError(
@@ -117,7 +140,7 @@ def _job(
     resources = settings.resources
     # Limits that contradict each other are told before anything is copied.
     policy.limits("predict", resources.cpus, resources.memory_bytes)
-    subject = Subject(policy, resources.cpus, resources.memory_bytes, scratch)
+    subject = Subject(policy, admission, resources.cpus, resources.memory_bytes, gpus, scratch)
 
     @cache  # asked for several times in a run, and it must be one image
     def runner() -> str:
@@ -127,7 +150,7 @@ def _job(
         run=run,
         dataset=open_dataset(workspace.data),
         policy=policy,
-        admission=load_admission_policy(workspace.admission_policy),
+        admission=admission,
         seccomp=(shipped("policies") / "seccomp.json").read_text(),
         proof=require_sealed(subject, workspace.wall, say),
         scratch=scratch,
@@ -136,15 +159,5 @@ def _job(
         gpus=gpus,
         largest=settings.limits.submission_bytes,
         runner=runner,
+        known_images=workspace.known_images,
     )
-
-
-def _gpus(resources: Resources) -> tuple[str, ...]:
-    """The devices of a run; asking for more than there are is an error, never fewer."""
-    found = tuple(resources.gpu_devices) or (find_gpus() if resources.gpus else ())
-    if len(found) < resources.gpus:
-        raise OwnerError(
-            f"evaluator.toml asks for {resources.gpus} GPUs and {len(found)} are there. Install "
-            "the NVIDIA driver, name devices in resources.gpu_devices, or set resources.gpus = 0."
-        )
-    return found[: resources.gpus]

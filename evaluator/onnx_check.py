@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from evaluator.errors import Refused
+
+if TYPE_CHECKING:
+    from evaluator.admission_policy import OnnxRules
 
 RECORD = struct.Struct("<24q")
 
@@ -31,8 +35,56 @@ _ELEMENTS = {
 }
 
 
+# What of the policy our runner reads as /input/admission.json; the size is judged here.
+_HERE = {"bytes"}
 _ONE_FILE = "Save the model as one: torch.onnx.export(..., external_data=False)."
 _STANDARD = "Export with operators of ai.onnx and ai.onnx.ml, and an older opset."
+_WHOLE = "Export it again, and check it with onnx.checker."
+# The rules of the policy's [onnx]; a place is the number of a byte of the file.
+_LIMITS = {
+    "EVA310": (
+        "it imports version {found} of the standard operators (byte {at}); versions "
+        "{policy.opset_min} to {policy.opset_max} run here. Export it with one of these "
+        "(torch.onnx.export(..., opset_version=...))."
+    ),
+    "EVA311": (
+        "at byte {at} it uses operators that are neither known here ({sets}) nor defined in the "
+        "file: their code would come from outside. Export with known operators."
+    ),
+    "EVA312": (
+        "the node at byte {at} is of a refused kind: its operator reads other files, or engines "
+        "compiled for one device. Submit the model from before it was compiled."
+    ),
+    "EVA313": (
+        "the function at byte {at} calls itself, directly or through others, so the model never "
+        "ends. Inline its functions (onnx.inliner.inline_local_functions)."
+    ),
+    "EVA314": (
+        "at byte {at} it passes {policy.nodes} nodes, those of subgraphs and of every use of a "
+        "function counted. Fold constants and unroll no loops when exporting."
+    ),
+    "EVA315": (
+        "the graph at byte {at} passes {policy.initializers} initializers, those of other graphs "
+        "counted. Merge them, or fold constants when exporting."
+    ),
+    "EVA316": (
+        "the tensor at byte {at} has a dimension of {found}; the largest allowed is "
+        f"{{policy.dimension}}, and none is negative. {_WHOLE}"
+    ),
+    "EVA317": (
+        "the tensor at byte {at} declares {found} bytes and holds fewer, so memory would be taken "
+        f"for nothing. {_WHOLE}"
+    ),
+    "EVA318": (
+        "the message at byte {at} lies {found} levels deep; onnxruntime reads 100. Export with "
+        "fewer branches inside branches."
+    ),
+    "EVA319": "it is a file in onnxruntime's own format. Submit the .onnx file it came from.",
+    "EVA320": (
+        "at byte {at} it passes 2,000,000 fields, ten times what large models have. Save tensors "
+        "as raw_data (onnx.numpy_helper.from_array)."
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +110,19 @@ class Check:
     input: Signature
     output: Signature
     cuda: bool
+    found: int  # what was counted, for a limit that is passed
+    at: int  # the byte of the file where
+
+
+def limits_file(rules: OnnxRules) -> str:
+    """The text of /input/admission.json."""
+    return rules.model_dump_json(exclude=_HERE)
 
 
 def read_check(raw: bytes) -> Check:
     """Unpack the record of `check`; any other bytes mean that loading went wrong."""
     if len(raw) != RECORD.size:
-        return Check(8, 0, 0, Signature(0, ()), Signature(0, ()), cuda=False)
+        return Check(8, 0, 0, Signature(0, ()), Signature(0, ()), cuda=False, found=0, at=0)
     values = RECORD.unpack(raw)
     return Check(
         code=values[0],
@@ -72,6 +131,8 @@ def read_check(raw: bytes) -> Check:
         input=Signature(values[3], values[5 : 5 + _rank(values[4], 8)]),
         output=Signature(values[13], values[15 : 15 + _rank(values[14], 4)]),
         cuda=values[19] == 1,
+        found=max(0, values[20]),
+        at=max(0, values[21]),
     )
 
 
@@ -79,30 +140,45 @@ def _rank(value: int, most: int) -> int:
     return max(0, min(value, most))
 
 
-def require_accepted(check: Check, tile: tuple[int, ...], dtype: str, classes: int) -> None:
+def require_accepted(
+    check: Check, tile: tuple[int, ...], dtype: str, classes: int, rules: OnnxRules
+) -> None:
     """Raise Refused with what was found and what is expected, unless the model fits.
 
     `tile` is the shape of one tile, (H, W) or (H, W, C).
     """
     if check.code == 0:
         return
+    rule = f"EVA{301 + check.code}"
+    sentences = _limits(check, rules) | _signatures(check, tile, dtype, classes)
+    if rule not in sentences:
+        rule = "EVA309"
+    raise Refused(rule, sentences[rule])
+
+
+def _limits(check: Check, rules: OnnxRules) -> dict[str, str]:
+    sets = ", ".join(sorted({domain or "ai.onnx" for domain in rules.domains}))
+    values = {"found": check.found, "at": check.at, "policy": rules, "sets": sets}
+    return {rule: sentence.format(**values) for rule, sentence in _LIMITS.items()}
+
+
+def _signatures(check: Check, tile: tuple[int, ...], dtype: str, classes: int) -> dict[str, str]:
     height, width, bands = (*tile, 1)[:3]
     also = " or uint16" if dtype == "uint16" else ""
     flat = f" or (N, {height}, {width})" if bands == 1 else ""
     shapes = f"(N, {bands}, {height}, {width}) or (N, {height}, {width}, {bands}){flat}"
     found = f"{_count(check.inputs)} inputs and {_count(check.outputs)} outputs"
     outputs = f"logits or probabilities (N, {classes}) in floats, or class indices (N) in integers"
-    rules = {
-        1: ("EVA302", "the file is not an ONNX model, or it is cut short. Export it again."),
-        2: ("EVA303", f"the weights lie in a second file. {_ONE_FILE}"),
-        3: ("EVA304", f"onnxruntime does not know an operator or the opset. {_STANDARD}"),
-        4: ("EVA305", f"found {found}; expected one input and one output."),
-        5: ("EVA306", f"the input is {check.input}; expected uint8, float32{also} of {shapes}."),
-        6: ("EVA307", f"the output is {check.output}; expected {outputs}."),
-        7: ("EVA308", "an evaluator.* entry of its metadata cannot be used; see CONTRACT.md."),
+    return {
+        "EVA302": "the file is not an ONNX model, or it is cut short. Export it again.",
+        "EVA303": f"the weights lie in a second file. {_ONE_FILE}",
+        "EVA304": f"onnxruntime does not know an operator or the opset. {_STANDARD}",
+        "EVA305": f"found {found}; expected one input and one output.",
+        "EVA306": f"the input is {check.input}; expected uint8, float32{also} of {shapes}.",
+        "EVA307": f"the output is {check.output}; expected {outputs}.",
+        "EVA308": "an evaluator.* entry of its metadata cannot be used; see CONTRACT.md.",
+        "EVA309": "onnxruntime cannot load the model or run it on one batch of zeros.",
     }
-    other = ("EVA309", "onnxruntime cannot load the model or run it on one batch of zeros.")
-    raise Refused(*rules.get(check.code, other))
 
 
 def _count(value: int) -> int:

@@ -1,15 +1,16 @@
-"""One run at a time per host: two containers side by side could signal to each other.
+"""One run at a time per host, and one per GPU: containers side by side could signal to each other.
 
 File locks on the tiles, the page cache and the load of the machine are seen by every
-container of a host.
+container of a host; the memory and the clocks of a GPU by everything that computes on it.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,29 @@ def host_lock(waiting: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def gpu_locks(devices: tuple[str, ...]) -> Iterator[None]:
+    """Hold every one of these GPUs, or raise SandboxError and hold none.
+
+    A device is known by the name it is asked for: a GPU that one workspace calls by its UUID and
+    another by a CDI name is two devices here. The host's lock stands before this one; what it does
+    not cover is a program that uses a GPU outside a run, as the self-test of `doctor` does.
+    """
+    with ExitStack() as held:
+        for device in set(devices):
+            name = hashlib.sha256(device.encode()).hexdigest()[:16]
+            descriptor = _open(lock_path().with_name(f"evaluator-gpu-{name}.lock"))
+            held.callback(os.close, descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise SandboxError(
+                    f"The GPU {device} is in use by another run or self-test on this host. Wait "
+                    "for its end, or name another in gpu_devices of evaluator.toml."
+                ) from error
+        yield
 
 
 def _open(path: Path) -> int:

@@ -36,6 +36,7 @@ class SandboxPolicy:
     open_files: int
     check_seconds: int
     predict_seconds: int
+    require: tuple[str, ...]
     sha256: str
 
     def limits(self, verb: str, cpus: float, memory: int) -> Limits:
@@ -62,6 +63,7 @@ def load_policy(path: Path) -> SandboxPolicy:
     problems = [*_names(values), *(_value(key, values[key]) for key in sorted(values))]
     if any(problems):
         raise PolicyError(f"{path}: " + "; ".join(filter(None, problems)) + ".")
+    values["require"] = tuple(values["require"])
     return SandboxPolicy(**values, sha256=hashlib.sha256(raw).hexdigest())
 
 
@@ -76,6 +78,9 @@ def _names(values: dict[str, Any]) -> list[str]:
 def _value(key: str, value: Any) -> str | None:  # noqa: ANN401 - whatever TOML holds
     if key == "runtime":
         return None if value in RUNTIMES else f"runtime must be one of {', '.join(RUNTIMES)}"
+    if key == "require":
+        named = isinstance(value, list) and all(isinstance(name, str) for name in value)
+        return None if named else "require must be a list of names of checks"
     ceiling = _CEILING.get(key)
     if ceiling is None:
         return None

@@ -40,7 +40,7 @@ def _opset(number: int, domain: str, version: int) -> bytes:
     return _field(number, _field(1, domain) + _field(2, version))
 
 
-_IMPORTS = _opset(8, "", 17) + _opset(8, "com.microsoft", 1) + _opset(8, _LOCAL, 1)
+_IMPORTS = _opset(8, "", 17) + _opset(8, "com.microsoft", 1)
 
 
 def _tensor(name: str, element: int, dims: tuple[int, ...], raw: bytes) -> bytes:
@@ -91,6 +91,7 @@ def _model(
     tiles = _field(11, _value("x", _FLOAT, ("N", "C", "H", "W")))
     graph = _graph(list(nodes), list(initializers), tiles, _field(12, _value("y", output, None)))
     own = b"".join(_field(25, function) for function in functions)
+    own += _opset(8, _LOCAL, 1) if functions else b""
     return _field(1, 9) + _field(7, graph) + _IMPORTS + metadata + own
 
 

@@ -64,13 +64,18 @@ def doctor_command(
 def _subject(workspace: Workspace | None, temporary: Path) -> Subject:
     """A workspace's policy and resources, or the shipped policy and what `init` would write."""
     import sandbox
+    from evaluator.admission_policy import load_admission_policy
     from evaluator.doctor.examine import Subject, default_resources
+    from evaluator.workspace import gpus_of
 
     if workspace is None:
         policy = sandbox.load_policy(shipped("policies") / "sandbox.toml")
         cpus, memory = default_resources()
-        return Subject(policy, cpus, memory, temporary)
+        rules = load_admission_policy(shipped("policies") / "admission.toml")
+        return Subject(policy, rules, cpus, memory, (), temporary)
     resources = workspace.settings().resources
     policy = sandbox.load_policy(workspace.sandbox_policy)
     workspace.scratch.mkdir(mode=0o700, exist_ok=True)
-    return Subject(policy, resources.cpus, resources.memory_bytes, workspace.scratch)
+    rules = load_admission_policy(workspace.admission_policy)
+    gpus = gpus_of(resources)
+    return Subject(policy, rules, resources.cpus, resources.memory_bytes, gpus, workspace.scratch)

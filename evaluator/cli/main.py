@@ -13,6 +13,7 @@ import click
 from evaluator import __version__
 from evaluator.cli.data import data, images
 from evaluator.cli.doctor import doctor_command
+from evaluator.cli.leakage import leakage_command
 from evaluator.cli.options import say
 from evaluator.cli.runs import SUBMISSION_FAILED, init_command, run_command, verify_command
 from evaluator.errors import EvaluatorError, SubmissionError, VerificationError
@@ -40,7 +41,16 @@ def cli(*, debug: bool) -> None:
     """Run submissions on private image tiles in a sealed sandbox, and sign their scores."""
 
 
-for command in (init_command, data, images, doctor_command, run_command, verify_command):
+COMMANDS = (
+    init_command,
+    data,
+    images,
+    doctor_command,
+    run_command,
+    leakage_command,
+    verify_command,
+)
+for command in COMMANDS:
     cli.add_command(command)
 
 

@@ -6,11 +6,14 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import sandbox
 from evaluator.attacks.probing import Bench
 from evaluator.doctor import checks
+from evaluator.doctor.check import Check
 from evaluator.doctor.gather import gather
 from evaluator.doctor.wall import Wall, bridge_address, digest, examine_wall, scratch_folder
-from evaluator.images import PROBE, build_probe, name_of
+from evaluator.gpu_self_test import gpu_self_test
+from evaluator.images import PROBE, build_onnx_runner, build_probe, name_of
 from evaluator.proof import Proof
 from evaluator.workspace import shipped
 
@@ -18,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from evaluator.doctor.check import Check
+    from evaluator.admission_policy import AdmissionPolicy
+    from evaluator.doctor.check import Status
     from evaluator.doctor.facts import HostFacts
     from evaluator.proof import Verdict
     from sandbox import SandboxPolicy
@@ -28,14 +32,16 @@ _SECONDS = 120.0  # for the probe, whatever deadline a policy gives to submissio
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is examined: a policy on this host, with the CPUs and bytes of memory of a run.
+    """What is examined: policies on this host, with the CPUs and bytes of memory of a run.
 
     `scratch` is where the probe's files go: a workspace's own place for runs, or a temporary one.
     """
 
     policy: SandboxPolicy
+    admission: AdmissionPolicy
     cpus: float
     memory: int
+    gpus: tuple[str, ...]
     scratch: Path
 
     @property
@@ -51,7 +57,8 @@ class Subject:
 
     def key(self, facts: HostFacts) -> str:
         """What a verdict depends on, as one digest."""
-        return digest(facts.identity(), self.policy.sha256, self.seccomp, name_of(PROBE))
+        policies = (self.policy.sha256, self.admission.sha256, self.seccomp)
+        return digest(facts.identity(), *policies, *self.gpus, name_of(PROBE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +101,33 @@ def examine(subject: Subject, *, full: bool, say: Callable[[str], None]) -> Exam
             limits=replace(limits, seconds=_SECONDS),
             scratch=scratch,
             host=bridge_address(),
+            admission=subject.admission,
+            runner=lambda: build_onnx_runner(say),
         )
         wall = examine_wall(bench, full=full, say=say)
+        host += (_gpu_check(subject.gpus, bench),)
     return Examination(host, wall, probe, subject.policy.runtime, subject.key(facts))
+
+
+def _gpu_check(gpus: tuple[str, ...], bench: Bench) -> Check:
+    """A trusted kernel on every GPU of a run, under the settings of a run."""
+    with sandbox.gpu_locks(gpus):
+        ended, code = gpu_self_test(
+            bench.probe,
+            gpus,
+            bench.limits,
+            lambda spec: sandbox.run(spec, bench.scratch, bench.seccomp),
+        )
+    status: Status = {"passed": "ok", "not run": "info"}.get(ended, "fatal")  # type: ignore[assignment]  # three of its words
+    return Check(
+        id="gpu-self-test",
+        title="a kernel of ours on the GPU",
+        status=status,
+        found=f"{ended} (driver code {code})" if status == "fatal" else ended,
+        why="a run would get no GPU, or not the one that was asked for",
+        fix="docs/gpu.md says how to set up the driver and the container toolkit",
+        decisive=False,
+    )
 
 
 def default_resources() -> tuple[float, int]:

@@ -35,7 +35,9 @@ def require_sealed(subject: Subject, remembered: Path, say: Callable[[str], None
         return Proof("SEALED", known.probe, known.stopped, tuple(sorted(residual)))
     say("Trying the wall on this host, once ...")
     examination = examine(subject, full=False, say=say)
-    _require(examination.verdict, [tried.attack.id for tried in examination.wall.open])
+    fatal = [check.id for check in examination.host if check.status == "fatal"]
+    through = [tried.attack.id for tried in examination.wall.open]
+    _require(examination.verdict, [*fatal, *through])
     remember(examination, remembered)
     return examination.proof
 

@@ -125,7 +125,7 @@ def _swap(facts: HostFacts, _runtime: str) -> Finding:
         return HIDDEN
     if not swaps:
         return "ok", "none"
-    return "residual", f"{len(swaps)} swap device{'s' if len(swaps) > 1 else ''} or file"
+    return "residual", f"{len(swaps)} on a disk"
 
 
 def _cpu_mitigations(facts: HostFacts, _runtime: str) -> Finding:

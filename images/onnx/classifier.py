@@ -2,13 +2,13 @@
 
 import os
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from model_file import ExternalDataError, NotOnnxError, check_self_contained
+from findings import Code, Limits, UnsuitableError
+from model_file import check_file
 from numpy.typing import NDArray
 from preprocessing import MetadataError, affine, read_metadata
 
@@ -35,38 +35,9 @@ ELEMENT_TYPES = {  # onnxruntime's words -> TensorProto.DataType
 INPUT_TYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(uint16)": "uint16"}
 
 
-class Code(IntEnum):
-    """What `check` found: the first number of its record."""
-
-    OK = 0
-    NOT_ONNX = 1
-    EXTERNAL_DATA = 2
-    OPERATOR = 3
-    COUNT = 4
-    INPUT = 5
-    OUTPUT = 6
-    METADATA = 7
-    OTHER = 8
-
-
-class UnsuitableError(Exception):
-    """The model is no classifier of these tiles; `code` says which rule it breaks."""
-
-    def __init__(self, code: Code, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-def load(model: Path, device: str) -> ort.InferenceSession:
+def load(model: Path, limits: Limits, device: str) -> ort.InferenceSession:
     """A session on "cpu" or "cuda", with EVALUATOR_THREADS threads."""
-    try:
-        check_self_contained(model)
-    except NotOnnxError as error:
-        raise UnsuitableError(Code.NOT_ONNX, f"it is not an ONNX file: {error}") from error
-    except ExternalDataError as error:
-        raise UnsuitableError(
-            Code.EXTERNAL_DATA, "its weights lie in another file: save them inside the model"
-        ) from error
+    check_file(model, limits)
     provider = "CPUExecutionProvider"
     if device == "cuda":
         provider = "CUDAExecutionProvider"

@@ -3,8 +3,9 @@
     predict   /submission/model.onnx + /input/tiles.npy -> /output/predictions
     check     /submission/model.onnx + /input/manifest.json -> a record of 24 numbers
 
-`check` sees no tile. Its record holds numbers only, because the host then prints words
-of its own: nothing that a model could have written reaches a message or a log.
+Both read /input/admission.json, the data owner's limits of a model. `check` sees no tile. Its
+record holds numbers only, because the host then prints words of its own: nothing that a model
+could have written reaches a message or a log.
 """
 
 import json
@@ -15,16 +16,8 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from classifier import (
-    ELEMENT_TYPES,
-    Classifier,
-    Code,
-    UnsuitableError,
-    class_indices,
-    fit,
-    load,
-    on_cuda,
-)
+from classifier import ELEMENT_TYPES, Classifier, class_indices, fit, load, on_cuda
+from findings import Code, Limits, UnsuitableError
 from numpy.typing import NDArray
 
 MODEL = Path("/submission/model.onnx")
@@ -32,7 +25,8 @@ INPUT = Path("/input")
 OUTPUT = Path("/output/predictions")
 
 USAGE, UNSUITABLE, NO_GPU = 64, 65, 70  # exit statuses of `predict`; `check` has 0 alone
-RECORD, CUDA_LIVE = 24, 19  # length of the record, and where it says that a GPU computes
+RECORD = 24  # numbers
+CUDA_LIVE, FOUND, AT = 19, 20, 21  # where the record says them
 
 
 def main(verb: str) -> int:
@@ -48,9 +42,9 @@ def main(verb: str) -> int:
 
 def predict(model: Path, inputs: Path, output: Path, device: str) -> int:
     """Write one uint8 class index for each tile; return the exit status."""
-    manifest = json.loads((inputs / "manifest.json").read_text())
+    manifest, limits = read_manifest(inputs), read_limits(inputs)
     try:
-        session = load(model, device)
+        session = load(model, limits, device)
         if device == "cuda" and not on_cuda(session):
             print("no GPU computes here, and the CPU never stands in for one", file=sys.stderr)
             return NO_GPU
@@ -60,6 +54,16 @@ def predict(model: Path, inputs: Path, output: Path, device: str) -> int:
         print(f"{error.code.name}: {error}", file=sys.stderr)
         return UNSUITABLE
     return 0
+
+
+def read_manifest(inputs: Path) -> dict[str, Any]:
+    """What the tiles are, as the contract has it."""
+    return json.loads((inputs / "manifest.json").read_text())  # type: ignore[no-any-return]
+
+
+def read_limits(inputs: Path) -> Limits:
+    """The data owner's limits of a model."""
+    return Limits(**json.loads((inputs / "admission.json").read_text()))
 
 
 def read_tiles(inputs: Path, manifest: dict[str, Any]) -> NDArray[Any]:
@@ -80,12 +84,13 @@ def predictions(classifier: Classifier, tiles: NDArray[Any]) -> NDArray[np.uint8
 def check(model: Path, inputs: Path, output: Path, device: str) -> int:
     """Write what the model is, and the first rule it breaks, as 24 little-endian int64."""
     record = np.zeros(RECORD, "<i8")
-    manifest = json.loads((inputs / "manifest.json").read_text())
+    manifest, limits = read_manifest(inputs), read_limits(inputs)
     try:
-        examine(model, manifest, device, record)
+        session = load(model, limits, device)
+        examine(session, manifest, record)
     except UnsuitableError as error:
         print(f"{error.code.name}: {error}", file=sys.stderr)
-        record[0] = error.code
+        record[0], record[FOUND], record[AT] = error.code, error.found, error.at
     except Exception as error:  # noqa: BLE001 - whatever a hostile model can raise is its fault
         print(f"{Code.OTHER.name}: {error!r}", file=sys.stderr)
         record[0] = Code.OTHER
@@ -93,15 +98,17 @@ def check(model: Path, inputs: Path, output: Path, device: str) -> int:
     return 0
 
 
-def examine(model: Path, manifest: dict[str, Any], device: str, record: NDArray[np.int64]) -> None:
+def examine(
+    session: ort.InferenceSession, manifest: dict[str, Any], record: NDArray[np.int64]
+) -> None:
     """Fill in the record as far as the model allows; UnsuitableError carries the code.
 
     record: [0] code; [1] inputs; [2] outputs; [3] input type, [4] rank, [5..12] dims;
-    [13] output type, [14] rank, [15..18] dims; [19] whether a GPU computes. Types are
+    [13] output type, [14] rank, [15..18] dims; [19] whether a GPU computes; [20] what was
+    counted and [21] the byte of the file where, for a limit that is passed. Types are
     TensorProto.DataType, a dimension is -1 where dynamic. Once a batch of zeros came out
     as a tensor, the output's rank and dims are that tensor's.
     """
-    session = load(model, device)
     taken, given = session.get_inputs(), session.get_outputs()
     record[1:3] = len(taken), len(given)
     record[CUDA_LIVE] = on_cuda(session)

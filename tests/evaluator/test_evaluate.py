@@ -43,7 +43,7 @@ def job(tmp_path: Path, class_folders: Callable[..., Path]) -> Job:
     )
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    policy = SandboxPolicy("runc", 2**20, 2**20, 64, 64, 10, 10, "0" * 64)
+    policy = SandboxPolicy("runc", 2**20, 2**20, 64, 64, 10, 10, (), "0" * 64)
     return Job(
         run="0123456789abcdef",
         dataset=open_dataset(tmp_path / "data"),
@@ -102,11 +102,16 @@ def test_labels_are_in_no_container(job: Job, received: Received) -> None:
     evaluate(received, job, answering(outcome(bytes(8)), seen=seen))
 
     assert [[mount.target for mount in spec.inputs] for spec in seen] == [
-        ["/input/manifest.json", "/submission/model.onnx"],
-        ["/input/manifest.json", "/input/tiles.npy", "/submission/model.onnx"],
+        ["/input/manifest.json", "/submission/model.onnx", "/input/admission.json"],
+        [
+            "/input/manifest.json",
+            "/input/tiles.npy",
+            "/submission/model.onnx",
+            "/input/admission.json",
+        ],
     ]
     names = {mount.source.name for spec in seen for mount in spec.inputs}
-    assert names == {"manifest.json", "tiles.npy", "submission"}
+    assert names == {"manifest.json", "tiles.npy", "submission", "admission.json"}
     assert {m.source.parent for spec in seen for m in spec.inputs} == {
         job.dataset.holdout.tiles.parent,
         job.scratch,

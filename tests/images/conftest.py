@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import os
 import select
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+
+from evaluator.admission_policy import load_admission_policy
+from evaluator.onnx_check import limits_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 ANSWER_WITHIN = 60  # seconds; anything later is a hang
 CLASSES = 9
+# The [onnx] section as the product ships it, and as the runner reads it.
+LIMITS = json.loads(limits_file(load_admission_policy(ROOT / "policies" / "admission.toml").onnx))
 
 
 class Runner:
@@ -43,10 +48,14 @@ class Runner:
         )
 
     def check(
-        self, model: onnx.ModelProto | bytes, tiles: NDArray[Any] | None = None, device: str = "cpu"
+        self,
+        model: onnx.ModelProto | bytes,
+        tiles: NDArray[Any] | None = None,
+        device: str = "cpu",
+        **limits: Any,  # noqa: ANN401 - values of LIMITS
     ) -> list[int]:
         """Return the 24 numbers; `tiles` only lends its shape and type."""
-        self._write(model, np.zeros((1, 8, 8), np.uint8) if tiles is None else tiles)
+        self._write(model, np.zeros((1, 8, 8), np.uint8) if tiles is None else tiles, limits)
         (self.folder / "input/tiles.npy").unlink()
         assert self._call("check", device) == 0
         return [int(number) for number in np.fromfile(self.output, "<i8")]
@@ -55,7 +64,7 @@ class Runner:
         self, model: onnx.ModelProto, tiles: NDArray[Any], device: str = "cpu"
     ) -> tuple[int, list[int]]:
         """Return the exit status and what was written."""
-        self._write(model, tiles)
+        self._write(model, tiles, {})
         status = self._call("predict", device)
         return status, np.fromfile(self.output, np.uint8).tolist()
 
@@ -73,7 +82,9 @@ class Runner:
         self._child.stdin.close()
         self._child.wait(timeout=10)
 
-    def _write(self, model: onnx.ModelProto | bytes, tiles: NDArray[Any]) -> None:
+    def _write(
+        self, model: onnx.ModelProto | bytes, tiles: NDArray[Any], limits: dict[str, Any]
+    ) -> None:
         raw = model if isinstance(model, bytes) else model.SerializeToString()
         (self.folder / "model.onnx").write_bytes(raw)
         manifest = {
@@ -86,6 +97,7 @@ class Runner:
             "output_dtype": "uint8",
         }
         (self.folder / "input/manifest.json").write_text(json.dumps(manifest))
+        (self.folder / "input/admission.json").write_text(json.dumps(LIMITS | limits))
         np.save(self.folder / "input/tiles.npy", tiles)
         self.output.write_bytes(b"")
 
@@ -153,22 +165,46 @@ def make_classifier(
     return model
 
 
+class Verdict(NamedTuple):
+    """What the walk said of a model: the name of its code, what it counted, and where."""
+
+    code: str
+    found: int
+    at: int
+    message: str
+
+
+@pytest.fixture(scope="session")
+def walk(model_file: ModuleType) -> Callable[..., Verdict]:
+    """The walk of images/onnx/model_file.py over bytes; keywords replace single limits."""
+
+    def walk(raw: bytes, **limits: Any) -> Verdict:  # noqa: ANN401 - values of LIMITS
+        try:
+            model_file.walk(raw, model_file.Limits(**(LIMITS | limits)))
+        except model_file.UnsuitableError as error:
+            return Verdict(error.code.name, error.found, error.at, str(error))
+        return Verdict("OK", 0, 0, "")
+
+    return walk
+
+
 @pytest.fixture(scope="session")
 def model_file() -> ModuleType:
     """images/onnx/model_file.py, which needs the standard library only."""
-    return _load("model_file")
+    return load("model_file")
 
 
 @pytest.fixture(scope="session")
 def preprocessing() -> ModuleType:
     """images/onnx/preprocessing.py, which needs numpy only."""
-    return _load("preprocessing")
+    return load("preprocessing")
 
 
-def _load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"images/onnx/{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def load(name: str) -> ModuleType:
+    """A module of images/onnx, beside its siblings as in the image."""
+    folder = str(ROOT / "images/onnx")
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(folder)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,15 @@ import pytest
 
 import sandbox
 from evaluator.images import ONNX_RUNNER, ONNX_RUNNER_GPU, find_onnx_runner, name_of
+from sandbox.readback import differences
+from sandbox.wall import create_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from docker import APIClient
+
+    from sandbox import Spec
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("runner_image")]
 
@@ -172,8 +177,48 @@ def test_a_device_by_its_cdi_name_reaches_the_container(
 
 
 @pytest.mark.parametrize(
+    ("given", "wrong"),
+    [
+        ([{"Driver": "cdi", "DeviceIDs": [GPU]}], []),
+        ([{"Driver": "cdi", "DeviceIDs": [GPU, "vendor.example/gpu=1"]}], ["DeviceRequests"]),
+        ([{"Driver": "cdi", "DeviceIDs": ["vendor.example/gpu=1"]}], ["DeviceRequests"]),
+        ([{"Driver": "cdi", "DeviceIDs": [GPU]}] * 2, ["DeviceRequests"]),
+        ([{"Driver": "cdi", "DeviceIDs": [GPU], "Options": {"a": "b"}}], ["DeviceRequests"]),
+        ([], ["DeviceRequests"]),
+        (None, ["DeviceRequests", "Devices"]),
+    ],
+)
+def test_a_gpu_that_was_not_asked_for_is_read_back(
+    newer: APIClient,
+    make_spec: Callable[..., Spec],
+    scratch: Path,
+    given: list[dict[str, Any]] | None,
+    wrong: list[str],
+) -> None:
+    """One device by its name and nothing else; the first row is the control."""
+    image = find_onnx_runner()
+    assert image is not None
+    asked = create_arguments(make_spec(image, gpus=(GPU,)), str(scratch / "predictions"), 1, "{}")
+    (scratch / "predictions").touch()
+    really = deepcopy(asked)
+    really["HostConfig"]["DeviceRequests"] = given
+    if given is None:  # as a device and not as a request
+        device = {"PathOnHost": "/dev/null", "PathInContainer": "/dev/example-gpu"}
+        really["HostConfig"]["Devices"] = [device | {"CgroupPermissions": "rw"}]
+    container = newer.create_container_from_config(really)["Id"]
+    try:
+        found = newer.inspect_container(container)
+    finally:
+        newer.remove_container(container, v=True, force=True)
+
+    named = differences(asked, newer.inspect_image(image)["Config"], found)
+    assert named == [f"HostConfig.{name}" for name in wrong]
+
+
+@pytest.mark.parametrize(
     ("device", "words"),
     [
+        ("vendor.example/gpu=without-library", "UNSEALED (gpu-self-test)"),
         ("vendor.example/gpu=9", "no CDI specification"),
         ("vendor.example/gpu=without-node", "no CDI specification"),
         ("vendor.example/gpu=without-hook", "A hook of the host's own failed"),
@@ -191,7 +236,7 @@ def test_a_device_that_cannot_be_given_is_the_hosts_trouble(
     set_limit(gpus=1, gpu_devices=[device])
     ended = run(gpu_image)
 
-    assert (ended.code, ended.stdout) == (3, "")
+    assert (ended.code, ended.stdout) == (3, ""), ended.stderr
     assert words in ended.stderr
 
 
@@ -210,5 +255,5 @@ def test_a_model_is_not_scored_without_the_gpu_that_was_asked_for(
     finally:
         newer.remove_image(f"{repository}:{tag}")
 
-    assert (ended.code, ended.stdout) == (3, "")
+    assert (ended.code, ended.stdout) == (3, ""), ended.stderr
     assert "the ONNX runner got none" in ended.stderr

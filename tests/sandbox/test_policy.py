@@ -28,6 +28,9 @@ def test_the_shipped_policy_loads() -> None:
         ("processes = 512", 'processes = "512"', "processes must be 1 to 4096"),
         ("processes = 512", "processes = true", "processes must be 1 to 4096"),
         ("processes = 512", "processes = ", "cannot be read as TOML"),
+        ("require = []", "", "missing key 'require'"),
+        ("require = []", 'require = "swap"', "require must be a list of names"),
+        ("require = []", "require = [1]", "require must be a list of names"),
     ],
 )
 def test_a_wrong_key_is_named(tmp_path: Path, old: str, new: str, words: str) -> None:
@@ -38,6 +41,14 @@ def test_a_wrong_key_is_named(tmp_path: Path, old: str, new: str, words: str) ->
 
     with pytest.raises(PolicyError, match=words):
         load_policy(path)
+
+
+def test_what_must_not_remain_is_read_by_name(tmp_path: Path) -> None:
+    """A tuple of ids; which ids there are is not for the sandbox to know."""
+    path = tmp_path / "sandbox.toml"
+    path.write_text(SHIPPED.replace("require = []", 'require = ["swap", "kernel-log-text"]'))
+
+    assert load_policy(path).require == ("swap", "kernel-log-text")
 
 
 def test_every_problem_is_named_at_once(tmp_path: Path) -> None:

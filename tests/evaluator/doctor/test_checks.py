@@ -97,6 +97,7 @@ CASES = [
     ("old-nvidia-toolkit", "runc", DEBIAN_12, "ok"),
     ("old-nvidia-toolkit", "runc", GPU_READY, "ok"),
     ("old-nvidia-toolkit", "runc", WITH_GPU, "residual"),
+    ("old-nvidia-toolkit", "runc", host(WITH_GPU, gpu={"uuids": ()}), "residual"),
     ("old-nvidia-toolkit", "runc", host(WITH_GPU, gpu={"toolkit": None}), "unknown"),
     ("runsc-ignore-cgroups", "runsc", DEBIAN_12, "ok"),
     ("runsc-ignore-cgroups", "runc", on(engine={"runtimes": runsc("--ignore-cgroups")}), "ok"),
@@ -164,15 +165,11 @@ CASES = [
     ("mps", "runc", on(kernel={"processes": frozenset({"nvidia-cuda-mps"})}), "residual"),
     ("mps", "runc", on(kernel={"processes": None}), "unknown"),
     ("nvidia-sockets", "runc", GPU_READY, "ok"),
-    (
-        "nvidia-sockets",
-        "runc",
-        on(gpu={"shared": ("/run/nvidia-persistenced/socket",)}),
-        "residual",
-    ),
+    ("nvidia-sockets", "runc", on(gpu={"shared": ("/run/nvidia-x/socket",)}), "residual"),
     ("nvidia-settings", "runc", DEBIAN_12, "ok"),
     ("nvidia-settings", "runc", GPU_READY, "ok"),
     ("nvidia-settings", "runc", WITH_GPU, "residual"),
+    ("nvidia-settings", "runc", host(WITH_GPU, gpu={"uuids": ()}), "residual"),
     ("nvidia-settings", "runc", host(WITH_GPU, gpu={"settings": None}), "unknown"),
 ]
 
