@@ -5,11 +5,21 @@ did and whatever the bits are about (tiles, labels, the host). Bits are given in
 rounded up, so that a sum of them never understates.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import prod
 
 from evaluator.scoring import Grid, Holdout
 from evaluator.status import STATUSES
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Bits that results have carried so far, over all vendors and versions, and their budget."""
+
+    released: float
+    budget: int
 
 
 def phase_bits(holdout: Holdout, grid: Grid) -> float:
@@ -20,7 +30,8 @@ def phase_bits(holdout: Holdout, grid: Grid) -> float:
     class sizes are not published, n is the whole holdout: the bound is then above the truth,
     but it says nothing of the sizes and anyone can recompute it.
 
-    Which rules refused a submission adds nothing: they were decided before it met a tile.
+    Which rules refused a submission adds nothing: they were decided before it met a tile. Nor do
+    policies, devices and the proof of the wall: those were decided before it was received.
     """
     sizes = holdout.class_sizes or (holdout.tiles,) * len(holdout.classes)
     rare = min(holdout.tiles, sum(sizes[index] for index in holdout.rare_indexes))
@@ -35,10 +46,13 @@ def phase_bits(holdout: Holdout, grid: Grid) -> float:
 def release_bits(longest: int, slot: int) -> float:
     """Return the bits in the slot of release: a run may last until a later one on purpose.
 
-    `longest` is the longest a run can take and `slot` the length of a release slot, both in
-    seconds: whenever it starts, a run ends in one of ceil(longest / slot) + 1 slots.
+    `longest` is the longest that a submission can make a run take and `slot` the length of a
+    release slot, both in seconds. Runs follow one another, so a run may start at any moment of
+    the slot in which the one before it ended, and then takes time of ours as well: it ends in one
+    of ceil(longest / slot) + 2 slots. A refused submission counts them too, since its slot says
+    when the run before it ended: a row of refused ones would time that run to the second.
     """
-    return bits(-(-longest // slot) + 1)
+    return bits(-(-longest // slot) + 2)
 
 
 def release_time(ended: float, slot: int) -> str:
@@ -57,7 +71,17 @@ def bits(values: int) -> float:
 
 def total(*parts: float) -> float:
     """Return the sum of bits given in tenths, exact in tenths."""
-    return round(10 * sum(parts)) / 10
+    return sum(map(tenths, parts)) / 10
+
+
+def tenths(bits: float) -> int:
+    """Return how many tenths of a bit these are."""
+    return round(10 * bits)
+
+
+def tile_bits(shape: Sequence[int], itemsize: int) -> int:
+    """Return the bits of one uncompressed tile of `shape`, of `itemsize` bytes a value."""
+    return 8 * itemsize * prod(shape)
 
 
 def _values(tiles: int, steps: int) -> int:

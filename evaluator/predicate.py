@@ -28,11 +28,18 @@ def _is_time(value: str) -> str:
     return value
 
 
+def _is_tenths(value: float) -> float:
+    if leakage.total(value) != value:
+        raise ValueError("bits are given in tenths")
+    return value
+
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ImageId = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Word = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+~_-]{0,63}$")]
 ClassName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,255}$")]
 Rule = Annotated[str, Field(pattern=r"^EVA[0-9]{3}$")]
+Technique = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{2,63}$")]
 Time = Annotated[
     str,
     Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"),
@@ -40,7 +47,7 @@ Time = Annotated[
 ]
 Step = Annotated[float, Field(ge=1 / PLACES, le=1), AfterValidator(_is_step)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Bits = Annotated[float, Field(ge=0)]
+Bits = Annotated[float, Field(ge=0, le=2**40), AfterValidator(_is_tenths)]
 Interval = tuple[Share, Share]
 
 
@@ -118,6 +125,22 @@ class Policy(Model):
 
     sandbox: DigestSet
     seccomp: DigestSet
+    admission: DigestSet
+
+
+class Wall(Model):
+    """What was tried against the wall on this host, under the settings of this run, beforehand.
+
+    `probe` is the image that tried, `stopped` names the techniques, every one of which was
+    stopped, and `residual` the risks that only the host can take away (docs/attacks.md explains
+    both). A host that was not SEALED runs nothing, so a result can say nothing else. It costs no
+    bits: all of it was decided before the submission was received.
+    """
+
+    verdict: Literal["SEALED"]
+    probe: ImageId
+    stopped: tuple[Technique, ...]
+    residual: tuple[Technique, ...]
 
 
 class Sandbox(Model):
@@ -129,6 +152,7 @@ class Sandbox(Model):
     device: Literal["cpu", "cuda"]
     cpus: Annotated[float, Field(gt=0)]
     memory_bytes: Annotated[int, Field(gt=0)]
+    wall: Wall
 
 
 class Steps(Model):
@@ -195,34 +219,77 @@ class Phases(Model):
     baseline: Phase
 
 
-class LeakageBits(Model):
-    """Bits this record can carry, in tenths: the phase, the slot of its release, their sum."""
+class Release(Model):
+    """When the result leaves: `at` the end of a slot, slots being counted from 1970 in UTC.
 
-    baseline: Bits
-    release: Bits
-    run: Bits
+    `longest_seconds` is how long a submission can make a run last: which slot it reaches is
+    counted in bits.
+    """
 
-    @classmethod
-    def of(cls, status: Status, holdout: Holdout, grid: Grid, release: float) -> Self:
-        """Return the bits of a record; none where the submission never met a tile."""
-        if status in UNTOUCHED:
-            return cls(baseline=0.0, release=0.0, run=0.0)
-        baseline = leakage.phase_bits(holdout, grid)
-        return cls(baseline=baseline, release=release, run=leakage.total(baseline, release))
+    at: Time
+    every_hours: Annotated[int, Field(ge=1, le=24 * 31)]
+    longest_seconds: Annotated[int, Field(ge=1, le=2**32)]
+
+    @model_validator(mode="after")
+    def _ends_a_slot(self) -> Self:
+        if datetime.fromisoformat(self.at).timestamp() % self.slot:
+            raise ValueError("a result is released at the end of a slot")
+        return self
+
+    @property
+    def slot(self) -> int:
+        """Seconds between two releases."""
+        return 3600 * self.every_hours
 
 
 class About(Model):
-    """What a result says whatever came of the run; `released` is `leakage.release_time`."""
+    """What a result says whatever came of the run."""
 
     run: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     vendor: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-    released: Time
+    release: Release
     submission: Submission
     evaluator: Evaluator
     dataset: Dataset
     policy: Policy
     sandbox: Sandbox
     grid: Steps
+
+
+class LeakageBits(Model):
+    """Bits this record can carry, in tenths, and what has been spent of the budget for them.
+
+    `baseline` is the phase, `release` the slot of its release, `run` their sum. `dataset` is the
+    sum over all results of this data set so far, of all vendors and versions, with this one;
+    `budget` is what it may become. It tells nothing that those results do not.
+    """
+
+    baseline: Bits
+    release: Bits
+    run: Bits
+    dataset: Bits
+    budget: Annotated[int, Field(ge=0, le=2**40)]
+
+    @model_validator(mode="after")
+    def _within_budget(self) -> Self:
+        if not self.run <= self.dataset <= self.budget:
+            raise ValueError("the bits of the data set are below the run's, or beyond the budget")
+        return self
+
+    @classmethod
+    def of(cls, status: Status, about: About, account: leakage.Account) -> Self:
+        """Return the bits of a record; the phase has none where it never met a tile."""
+        holdout, grid = about.dataset.holdout(), about.grid.grid()
+        baseline = 0.0 if status in UNTOUCHED else leakage.phase_bits(holdout, grid)
+        release = leakage.release_bits(about.release.longest_seconds, about.release.slot)
+        run = leakage.total(baseline, release)
+        return cls(
+            baseline=baseline,
+            release=release,
+            run=run,
+            dataset=leakage.total(account.released, run),
+            budget=account.budget,
+        )
 
 
 class Predicate(About):

@@ -1,9 +1,9 @@
 """The result of one run, as the in-toto statement that is signed and read back.
 
-    Result.scored(digest, about, counts, release_bits)          it ran and was scored
-    Result.failed(digest, about, status, release_bits, rules)   it did not: the status alone
-    result.payload()                                            the bytes that are signed
-    Result.parse(payload)                                       and back
+    Result.scored(digest, about, counts, account)          it ran and was scored
+    Result.failed(digest, about, status, account, rules)   it did not: the status alone
+    result.payload()                                       the bytes that are signed
+    Result.parse(payload)                                  and back
 
 `python -m evaluator.result > docs/result.schema.json` writes the JSON Schema.
 """
@@ -16,6 +16,7 @@ from typing import Literal, Self, get_args
 import rfc8785
 from pydantic import Field
 
+from evaluator.leakage import Account
 from evaluator.predicate import (
     About,
     DigestSet,
@@ -45,15 +46,15 @@ class Result(Model):
     predicate: Predicate
 
     @classmethod
-    def scored(cls, digest: str, about: About, counts: Counts, release_bits: float) -> Self:
+    def scored(cls, digest: str, about: About, counts: Counts, account: Account) -> Self:
         """Return the result of a run that was scored: `counts` rounded to the grid.
 
-        `digest` is the SHA-256 of the submission in hex, `release_bits` that of the module
-        `evaluator.leakage`.
+        `digest` is the SHA-256 of the submission in hex, `account` the data set's before this
+        run.
         """
         grid, holdout = about.grid.grid(), about.dataset.holdout()
         phase = ScoredPhase.of(publish(counts, grid), grid, holdout)
-        return cls._of(digest, about, phase, release_bits)
+        return cls._of(digest, about, phase, account)
 
     @classmethod
     def failed(
@@ -61,7 +62,7 @@ class Result(Model):
         digest: str,
         about: About,
         status: str,
-        release_bits: float,
+        account: Account,
         rules: Sequence[str] = (),
     ) -> Self:
         """Return the result of a run that failed, or with REFUSED the rules it broke."""
@@ -69,7 +70,7 @@ class Result(Model):
             phase: RefusedPhase | FailedPhase = RefusedPhase(status="REFUSED", rules=tuple(rules))
         else:
             phase = FailedPhase.model_validate({"status": status})
-        return cls._of(digest, about, phase, release_bits)
+        return cls._of(digest, about, phase, account)
 
     @classmethod
     def parse(cls, payload: bytes) -> Self:
@@ -86,11 +87,9 @@ class Result(Model):
         digest: str,
         about: About,
         phase: ScoredPhase | RefusedPhase | FailedPhase,
-        release_bits: float,
+        account: Account,
     ) -> Self:
-        bits = LeakageBits.of(
-            phase.status, about.dataset.holdout(), about.grid.grid(), release_bits
-        )
+        bits = LeakageBits.of(phase.status, about, account)
         predicate = Predicate(**dict(about), phases=Phases(baseline=phase), leakage_bits=bits)
         subject = Subject(name="submission", digest=DigestSet(sha256=digest))
         return cls(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from evaluator.dataset.sealed import Description
     from evaluator.record import Record
     from evaluator.result import Result
+    from evaluator.spending import Spending
     from evaluator.verify import Verified
 
 
@@ -77,12 +78,11 @@ def dataset_document(description: Description) -> dict[str, Any]:
 
 def print_record(record: Record) -> None:
     """The scores of a run, and where its documents are."""
-    predicate = record.result.predicate
     _print(_phase_table(record.result))
     if record.evaluation.message:
         _print(f"{record.evaluation.status}: {record.evaluation.message}")
     _print(
-        f"This result can carry at most {predicate.leakage_bits.run} bits about the data.",
+        _leakage_line(record.result),
         f"Signed result: {record.signed}",
         f"Exact counts, for the data owner alone: {record.private}",
     )
@@ -111,6 +111,10 @@ def print_verified(verified: Verified, result: Path, public_key: Path) -> None:
         f"{predicate.dataset.holdout_tiles} tiles of dataset version {predicate.dataset.version}.",
         "Every mean and interval in it follows from the published shares, and some counts of "
         "tiles give those shares.",
+        _leakage_line(verified.result),
+        _wall_line(verified.result),
+        "That is: before the run, a probe image tried each technique on this host, behind the same "
+        "settings, and none got through; residual risks are those that only the host can remove.",
         "The same signature, checked without this program:",
         "",
         *(f"  {line}" for line in commands(result, public_key, predicate.submission)),
@@ -124,6 +128,81 @@ def verified_document(verified: Verified) -> dict[str, Any]:
         "keyid": verified.keyid,
         "statement": verified.result.model_dump(mode="json", by_alias=True),
     }
+
+
+def print_spending(spent: Spending) -> None:
+    """The account of bits: the sum, each vendor, each run."""
+    sums = Table(title="bits that results may carry about the tiles, all versions together")
+    for name in ("", "bits", "tiles"):
+        sums.add_column(name, justify="right" if name else "left")
+    amounts: dict[str, float] = {
+        "released": spent.released,
+        "reserved": spent.reserved,
+        "budget": spent.budget,
+        "one tile": spent.tile,
+    }
+    for name, bits in amounts.items():
+        sums.add_row(name, f"{bits:,}", f"{bits / spent.tile:.4g}")
+    vendors = Table(title="by vendor")
+    for name in ("vendor", "runs", "bits"):
+        vendors.add_column(name, justify="left" if name == "vendor" else "right")
+    for name, (count, bits) in spent.of_vendors().items():
+        vendors.add_row(name, str(count), f"{bits:,}")
+    rows = Table(title="by run")
+    for name in ("run", "time", "vendor", "version", "state", "bits"):
+        rows.add_column(name, justify="right" if name in {"version", "bits"} else "left")
+    for entry in spent.entries:
+        took = f"{entry.tenths / 10:,}"
+        rows.add_row(entry.run, entry.time, entry.vendor, str(entry.version), entry.state, took)
+    _print(sums, *((vendors, rows) if spent.entries else ()))
+    _print(f"{spent.runs_left} more runs fit, at {spent.run} bits each.")
+    if spent.reserved:
+        _print("Reserved is a run that has not ended; the next one settles it if it was killed.")
+    if spent.unlisted:
+        _print(f"{spent.unlisted} results are not in the ledger; the next run adds them.")
+
+
+def spending_document(spent: Spending) -> dict[str, Any]:
+    """`evaluator leakage --json`; bits, and shares of one tile."""
+    return {
+        "released": spent.released,
+        "reserved": spent.reserved,
+        "budget": spent.budget,
+        "tile_bits": spent.tile,
+        "released_tiles": spent.released / spent.tile,
+        "run_bits": spent.run,
+        "runs_left": spent.runs_left,
+        "unlisted_results": spent.unlisted,
+        "vendors": [
+            {"vendor": name, "runs": runs, "bits": bits}
+            for name, (runs, bits) in spent.of_vendors().items()
+        ],
+        "runs": [
+            {
+                "run": entry.run,
+                "time": entry.time,
+                "vendor": entry.vendor,
+                "dataset_version": entry.version,
+                "state": entry.state,
+                "bits": entry.tenths / 10,
+            }
+            for entry in spent.entries
+        ],
+    }
+
+
+def _leakage_line(result: Result) -> str:
+    bits = result.predicate.leakage_bits
+    return (
+        f"It can carry at most {bits.run:,} bits about the data, whatever the submission did; all "
+        f"results of this data set so far {bits.dataset:,}, of a budget of {bits.budget:,}."
+    )
+
+
+def _wall_line(result: Result) -> str:
+    wall = result.predicate.sandbox.wall
+    risks = ", ".join(wall.residual) or "none"
+    return f"wall  {wall.verdict}: {len(wall.stopped)} techniques stopped; residual risks: {risks}."
 
 
 def _phase_table(result: Result) -> Table:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from evaluator.bundle import PAYLOAD_TYPE, fingerprint, load_public_key, open_bundle
 from evaluator.errors import VerificationError
+from evaluator.leakage import Account, total
 from evaluator.predicate import LeakageBits, Predicate, ScoredPhase, Submission
 from evaluator.result import PREDICATE_TYPE, Result
 from evaluator.scoring import Grid, Holdout, Published, counts_of
@@ -44,7 +45,7 @@ def verify(raw: bytes, public_key: bytes) -> Verified:
     8. It is a result by docs/result.schema.json, and its lists of classes agree.
     9. The independent figures lie on the published grid, and some counts give them.
     10. Every other figure, intervals included, follows from those.
-    11. So do the leakage bits.
+    11. So do the leakage bits of the run; those of the data set are what the ledger said.
 
     Raises VerificationError naming the step that failed.
     """
@@ -140,12 +141,13 @@ def _sum_meets(parts: Sequence[range], whole: range) -> bool:
 
 
 def _require_leakage(predicate: Predicate) -> None:
+    """Require the run's bits to follow; of the sum over all runs only the ledger can know."""
     stated = predicate.leakage_bits
-    status = predicate.phases.baseline.status
-    holdout, grid = predicate.dataset.holdout(), predicate.grid.grid()
-    if stated != LeakageBits.of(status, holdout, grid, stated.release):
+    before = Account(total(stated.dataset, -stated.run), stated.budget)
+    if stated != LeakageBits.of(predicate.phases.baseline.status, predicate, before):
         raise VerificationError(
-            "Step 11, leakage: the bits stated do not follow from the grid and the holdout."
+            "Step 11, leakage: the bits stated do not follow from the grid, the holdout and the "
+            "release slots."
         )
 
 

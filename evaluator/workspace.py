@@ -229,3 +229,14 @@ def find_gpus() -> tuple[str, ...]:
     except (OSError, subprocess.SubprocessError):
         return ()
     return tuple(listing.stdout.split())
+
+
+def gpus_of(resources: Resources) -> tuple[str, ...]:
+    """The devices of a run; asking for more than there are is an error, never fewer."""
+    found = tuple(resources.gpu_devices) or (find_gpus() if resources.gpus else ())
+    if len(found) < resources.gpus:
+        raise OwnerError(
+            f"evaluator.toml asks for {resources.gpus} GPUs and {len(found)} are there. Install "
+            "the NVIDIA driver, name devices in resources.gpu_devices, or set resources.gpus = 0."
+        )
+    return found[: resources.gpus]

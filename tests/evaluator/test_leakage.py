@@ -1,13 +1,15 @@
 """The bits stated are at least the logarithm of the records there are, found by enumeration."""
 
+import re
 from itertools import product
 from math import log2
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluator.leakage import bits, phase_bits, release_bits, release_time, total
+from evaluator.leakage import bits, phase_bits, release_bits, release_time, tile_bits, total
 from evaluator.scoring import Counts, Grid, Holdout, publish
 from evaluator.status import STATUSES
 
@@ -62,12 +64,28 @@ def test_hidden_class_sizes_are_not_in_the_bits() -> None:
 
 
 def test_sixteen_vendors_fit_the_default_budget() -> None:
-    """5,000 tiles of nine crops: 16 vendors x 5 submissions x 2 phases within 16,384 bits."""
-    holdout = Holdout(5000, CROPS, CROPS[-4:], None)
-    phase = phase_bits(holdout, Grid())
+    """5,000 tiles of nine crops, two phases, slot and charge: 80 runs within 16,384 bits.
 
-    assert phase == 79.9
-    assert 16 * 5 * total(phase, phase, release_bits(6 * 3600, DAY)) < 16_384
+    The charge is one of 1,000 rounded steps. A run may last six hours. As many refused
+    submissions again fit as well.
+    """
+    holdout = Holdout(5000, CROPS, CROPS[-4:], None)
+    phase, slot, charge = phase_bits(holdout, Grid()), release_bits(6 * 3600, DAY), bits(1001)
+    run = total(phase, phase, slot, charge)
+
+    assert (phase, slot, charge, run) == (79.9, 1.6, 10.0, 171.4)
+    assert total(*[run] * 80, *[slot] * 80) == 13_840  # below 16,384
+
+
+@pytest.mark.parametrize(
+    ("shape", "itemsize", "expected"),
+    [((64, 64), 1, 32_768), ((64, 64, 13), 2, 851_968), ((8, 8), 4, 2048)],
+)
+def test_bits_of_a_tile_are_those_of_its_values(
+    shape: tuple[int, ...], itemsize: int, expected: int
+) -> None:
+    """Uncompressed: what the budget is compared with."""
+    assert tile_bits(shape, itemsize) == expected
 
 
 @given(st.integers(1, 2**90))
@@ -89,12 +107,31 @@ def test_sum_of_tenths_is_exact(tenths: list[int]) -> None:
     assert total(*(part / 10 for part in tenths)) == sum(tenths) / 10
 
 
-@given(start=st.integers(0, 10 * DAY), longest=st.integers(1, 3 * DAY), slot=st.integers(1, DAY))
-def test_no_more_release_slots_than_the_bits_allow(start: int, longest: int, slot: int) -> None:
-    """Wherever in a slot a run starts, it cannot pick among more slots than are counted."""
-    slots = (start + longest) // slot - start // slot + 1
+@given(
+    before=st.integers(0, 10),
+    ours=st.integers(0, 3 * DAY),
+    longest=st.integers(1, 3 * DAY),
+    slot=st.integers(1, DAY),
+)
+def test_no_more_release_slots_than_the_bits_allow(
+    before: int, ours: int, longest: int, slot: int
+) -> None:
+    """After a run that ended at any moment of a slot, and any time of ours: no more are reached."""
+    earliest, latest = before * slot + ours, (before + 1) * slot - 1 + ours + longest
+    slots = latest // slot - earliest // slot + 1
 
     assert log2(slots) <= release_bits(longest, slot)
+
+
+def test_refused_submissions_in_a_row_are_a_clock_and_are_counted() -> None:
+    """Sixty of them, a minute each, tell when the run before ended: more than its slot does."""
+    longest, start = 3600, DAY - 3600
+    rows = {
+        tuple((start + length + 60 * after) // DAY for after in range(61))
+        for length in range(longest)
+    }
+
+    assert release_bits(longest, DAY) < log2(len(rows)) < total(*[release_bits(longest, DAY)] * 61)
 
 
 @pytest.mark.parametrize(
@@ -108,3 +145,17 @@ def test_no_more_release_slots_than_the_bits_allow(start: int, longest: int, slo
 def test_release_is_the_end_of_the_slot(ended: float, expected: str) -> None:
     """All runs of one day are released as it ends, so their order within it does not show."""
     assert release_time(ended, DAY) == expected
+
+
+def test_the_page_about_leakage_has_the_formulas_figures() -> None:
+    """Each row of the table in docs/leakage.md, computed again; class sizes are not published."""
+    page = (Path(__file__).parents[2] / "docs" / "leakage.md").read_text()
+    rows = re.findall(
+        r"^\| (\d+) \| (\d) \| ([\d, ]+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE
+    )
+
+    assert len(rows) == 4
+    for tiles, classes, grids, phase, slot in rows:
+        holdout = Holdout(int(tiles), CROPS[: int(classes)], CROPS[:1], None)
+        assert phase_bits(holdout, Grid(*map(int, grids.split(", ")))) == float(phase)
+        assert release_bits(3720, DAY) == float(slot)

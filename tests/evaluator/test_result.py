@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError as SchemaError
 from pydantic import ValidationError
 
+from evaluator.leakage import Account, total
 from evaluator.predicate import (
     About,
     Commitment,
@@ -21,9 +22,11 @@ from evaluator.predicate import (
     DigestSet,
     Evaluator,
     Policy,
+    Release,
     Sandbox,
     Steps,
     Submission,
+    Wall,
 )
 from evaluator.result import Result, json_schema, private_document
 from evaluator.scoring import Counts, Grid
@@ -32,6 +35,7 @@ from evaluator.status import STATUSES
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 DIGEST = "5" * 64
+ACCOUNT = Account(released=1234.5, budget=16_384)
 COUNTS = Counts(
     classes=("barley", "maize", "pea"),
     rare=("pea", "maize"),
@@ -44,7 +48,7 @@ def about(*, sizes: bool) -> About:
     return About(
         run="0123456789abcdef",
         vendor="acme",
-        released="2026-11-23T00:00:00Z",
+        release=Release(at="2026-11-23T00:00:00Z", every_hours=24, longest_seconds=3720),
         submission=Submission(kind="onnx", digest_of="file"),
         evaluator=Evaluator(version="0.1.0"),
         dataset=Dataset(
@@ -57,7 +61,11 @@ def about(*, sizes: bool) -> About:
             rare_classes=COUNTS.rare,
             class_sizes=(200, 80, 20) if sizes else None,
         ),
-        policy=Policy(sandbox=DigestSet(sha256="2" * 64), seccomp=DigestSet(sha256="3" * 64)),
+        policy=Policy(
+            sandbox=DigestSet(sha256="2" * 64),
+            seccomp=DigestSet(sha256="3" * 64),
+            admission=DigestSet(sha256="6" * 64),
+        ),
         sandbox=Sandbox(
             runtime="runc",
             engine="20.10.24+dfsg1",
@@ -65,6 +73,12 @@ def about(*, sizes: bool) -> About:
             device="cpu",
             cpus=2.0,
             memory_bytes=2**31,
+            wall=Wall(
+                verdict="SEALED",
+                probe="sha256:" + "7" * 64,
+                stopped=("net-connect", "fs-write-root"),
+                residual=("side-oom-comm",),
+            ),
         ),
         grid=Steps.of(Grid()),
     )
@@ -74,10 +88,10 @@ def results() -> dict[str, Result]:
     """One result of each kind, by the name of its golden file."""
     open_, closed = about(sizes=True), about(sizes=False)
     return {
-        "result-scored.json": Result.scored(DIGEST, open_, COUNTS, 1.0),
-        "result-scored-without-class-sizes.json": Result.scored(DIGEST, closed, COUNTS, 1.0),
-        "result-timeout.json": Result.failed(DIGEST, open_, "TIMEOUT", 1.0),
-        "result-refused.json": Result.failed(DIGEST, open_, "REFUSED", 1.0, ["EVA301"]),
+        "result-scored.json": Result.scored(DIGEST, open_, COUNTS, ACCOUNT),
+        "result-scored-without-class-sizes.json": Result.scored(DIGEST, closed, COUNTS, ACCOUNT),
+        "result-timeout.json": Result.failed(DIGEST, open_, "TIMEOUT", ACCOUNT),
+        "result-refused.json": Result.failed(DIGEST, open_, "REFUSED", ACCOUNT, ["EVA301"]),
     }
 
 
@@ -140,13 +154,50 @@ def test_refused_phase_holds_the_rules() -> None:
     assert phases == {"baseline": {"status": "REFUSED", "rules": ["EVA301"]}}
 
 
-def test_refused_submission_leaks_nothing() -> None:
-    """It met no tile, so its record carries no bits; a timeout may carry as many as a score."""
+def test_refused_submission_tells_no_more_than_its_slot() -> None:
+    """It met no tile, but runs after others; a timeout may carry as many bits as a score."""
     bits = {name: result.predicate.leakage_bits for name, result in results().items()}
 
-    assert bits["result-refused.json"].run == 0
+    assert bits["result-refused.json"].baseline == 0
+    assert bits["result-refused.json"].run == bits["result-refused.json"].release > 0
     assert bits["result-timeout.json"] == bits["result-scored.json"]
-    assert bits["result-scored.json"].run > 0
+    assert bits["result-scored.json"].baseline > 0
+
+
+def test_the_sum_over_all_runs_includes_this_one() -> None:
+    """Whoever reads one result knows how much of the budget is gone."""
+    bits = results()["result-scored.json"].predicate.leakage_bits
+
+    assert bits.dataset == total(ACCOUNT.released, bits.run)
+    assert bits.budget == ACCOUNT.budget
+
+
+def test_a_result_beyond_the_budget_cannot_be_written() -> None:
+    """Whatever went wrong before, it is not signed."""
+    bits = results()["result-scored.json"].predicate.leakage_bits.run
+    last = total(16_384, -bits)
+
+    assert Result.scored(DIGEST, about(sizes=True), COUNTS, Account(last, 16_384))
+    with pytest.raises(ValidationError, match="beyond the budget"):
+        Result.scored(DIGEST, about(sizes=True), COUNTS, Account(total(last, 0.1), 16_384))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"verdict": "UNSEALED"},
+        {"verdict": "UNKNOWN"},
+        {"stopped": ("Net-Connect",)},
+        {"residual": ("kernel log: tile 7 is wheat",)},
+        {"probe": "probe:latest"},
+    ],
+)
+def test_a_wall_that_is_not_sealed_is_no_result(changes: dict[str, object]) -> None:
+    """Nor is one that is described in other words than ids."""
+    facts = dict(about(sizes=True).sandbox.wall) | changes
+
+    with pytest.raises(ValidationError):
+        Wall.model_validate(facts)
 
 
 def test_exact_counts_are_not_in_the_statement() -> None:
@@ -162,19 +213,19 @@ def test_exact_counts_are_not_in_the_statement() -> None:
 def test_no_other_word_becomes_a_failure(status: str) -> None:
     """Trouble of the host is an exception and never signed; OK needs figures."""
     with pytest.raises(ValidationError):
-        Result.failed(DIGEST, about(sizes=True), status, 1.0)
+        Result.failed(DIGEST, about(sizes=True), status, ACCOUNT)
 
 
 def test_refusal_without_a_rule_is_no_result() -> None:
     """A refusal that names no rule could not be acted on."""
     with pytest.raises(ValidationError):
-        Result.failed(DIGEST, about(sizes=True), "REFUSED", 1.0)
+        Result.failed(DIGEST, about(sizes=True), "REFUSED", ACCOUNT)
 
 
 @pytest.mark.parametrize("status", sorted({*STATUSES} - {"OK", "REFUSED"}))
 def test_every_failure_has_a_result(status: str) -> None:
     """Each word of the contract can be signed."""
-    result = Result.failed(DIGEST, about(sizes=True), status, 1.0)
+    result = Result.failed(DIGEST, about(sizes=True), status, ACCOUNT)
 
     assert result.predicate.phases.baseline.status == status
 
@@ -186,17 +237,30 @@ def test_every_failure_has_a_result(status: str) -> None:
         ("vendor", "../acme"),
         ("vendor", "acme\n"),
         ("run", "0123"),
-        ("released", "2026-13-23T00:00:00Z"),
-        ("released", "2026-11-23T00:00:00+00:00"),
-        ("released", 1_795_392_000),
     ],
 )
-def test_ill_formed_fact_is_no_result(field: str, value: object) -> None:
-    """Names and times have one spelling, checked when written and when read."""
+def test_ill_formed_name_is_no_result(field: str, value: object) -> None:
+    """Names have one spelling, checked when written and when read."""
     facts = dict(about(sizes=True)) | {field: value}
 
     with pytest.raises(ValidationError):
         About.model_validate(facts)
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        "2026-13-23T00:00:00Z",
+        "2026-11-23T00:00:00+00:00",
+        1_795_392_000,
+        "2026-11-23T00:00:01Z",
+        "2026-11-23T01:00:00Z",
+    ],
+)
+def test_a_moment_within_a_slot_is_no_release(at: object) -> None:
+    """Times have one spelling too, and only the ends of slots are times."""
+    with pytest.raises(ValidationError):
+        Release.model_validate({"at": at, "every_hours": 24, "longest_seconds": 3720})
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,18 @@ CHANGES = [
     (f"{SCORED}.recall_interval.pea", [0.0, 1.0], "Step 10"),
     ("predicate.leakage_bits.baseline", 1.0, "Step 11"),
     ("predicate.leakage_bits.run", 1.0, "Step 11"),
+    ("predicate.leakage_bits.release", 0.0, "Step 11"),
+    ("predicate.release.longest_seconds", 10**6, "Step 11"),
+    # What the ledger says can only be held against itself.
+    ("predicate.leakage_bits.dataset", 1.0, "Step 8"),
+    ("predicate.leakage_bits.dataset", 16_384.1, "Step 8"),
+    ("predicate.leakage_bits.dataset", 1234.56, "Step 8"),
+    ("predicate.leakage_bits.budget", 1000, "Step 8"),
+    ("predicate.release.at", "2026-11-23T12:00:00Z", "Step 8"),
+    # A wall that let something through has no results.
+    ("predicate.sandbox.wall.verdict", "UNSEALED", "Step 8"),
+    ("predicate.sandbox.wall.stopped", ["tile 7 is wheat"], "Step 8"),
+    ("predicate.policy.admission", None, "Step 8"),
 ]
 
 

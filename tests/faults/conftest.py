@@ -171,6 +171,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _once("init", root, "--class-sizes")
     _set_values(root / "evaluator.toml", tile=[8, 8], rare=1, memory_bytes=2**29, cpus=1.0)
     _set_values(root / "policies" / "sandbox.toml", tmp_bytes=2**20, shm_bytes=2**20)
+    _set_values(root / "policies" / "admission.toml", kept=0)
     _once("data", "import", folder / "tiles", "--holdout", HELD_OUT, "--workspace", root)
     return root
 

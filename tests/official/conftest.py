@@ -86,6 +86,8 @@ def sealed_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = settings.replace("tile = [64, 64]", f"tile = [{SIDE}, {SIDE}]")
     settings = settings.replace("rare = 4", "rare = 1")
     (root / "evaluator.toml").write_text(settings)
+    admission = root / "policies" / "admission.toml"
+    admission.write_text(admission.read_text().replace("kept = 8", "kept = 0"))
     policy = root / "policies" / "sandbox.toml"
     limits = policy.read_text().replace("536_870_912", "67_108_864")
     policy.write_text(limits.replace("268_435_456", "67_108_864"))
