@@ -70,6 +70,7 @@ CONTROLS = {
         "empty NVIDIA_* switches",
         (
             "Env/NVIDIA_VISIBLE_DEVICES",
+            "Env/NVIDIA_DRIVER_CAPABILITIES",
             "Env/NVIDIA_MOFED",
             "Env/NVIDIA_GDS",
             "Env/NVIDIA_GDRCOPY",
@@ -77,6 +78,10 @@ CONTROLS = {
             "Env/NVIDIA_IMEX_CHANNELS",
         ),
     ),
+    "no-client-proxies": Control(
+        "no proxy settings of the client", ("Env/HTTP_PROXY", "Env/http_proxy")
+    ),
+    "only-inputs": Control("no mount but the inputs and one file", ("HostConfig.Binds",)),
     "no-telemetry": Control("onnxruntime's telemetry off", ("Env/ORT_DISABLE_TELEMETRY",)),
     "runtime": Control("the runtime as registered", ("HostConfig.Runtime",)),
     # The engine's own; the read-back refuses a container that lacks them.

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sandbox
+from evaluator.attacks.metering import METERED, Meter
+from evaluator.attacks.traces import Traces
 from evaluator.attacks.witness import Witness
 from sandbox import Limits, Mount, Spec
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from evaluator.admission_policy import AdmissionPolicy
     from evaluator.attacks.corpus import Attack, Outcome
     from sandbox import Outcome as Ended
 
@@ -29,7 +32,9 @@ _MIB = 2**20
 class Bench:
     """Where techniques are tried: the probe image, the settings, and a place for files.
 
-    `limits` are those of a run; `host` is an address of this host that a bridge could reach.
+    `limits` are those of a run; `host` and `host6` are addresses of this host that a bridge could
+    reach. `start` runs a container; None means behind the wall. `runner` gives the image that
+    checks models.
     """
 
     probe: str
@@ -38,6 +43,10 @@ class Bench:
     limits: Limits
     scratch: Path
     host: str
+    admission: AdmissionPolicy
+    runner: Callable[[], str]
+    host6: str = "::1"
+    start: Callable[[Spec, Path], Ended] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,11 @@ def try_probes(attacks: Iterable[Attack], bench: Bench) -> Iterator[Tried]:
             yield from try_together([attack], bench, small(bench.limits, bench.runtime))
 
 
+def started(bench: Bench) -> Callable[[Spec, Path], Ended]:
+    """How the bench starts a container: behind the wall, unless it says otherwise."""
+    return bench.start or (lambda spec, scratch: sandbox.run(spec, scratch, bench.seccomp))
+
+
 def try_together(
     attacks: list[Attack],
     bench: Bench,
@@ -81,51 +95,77 @@ def try_together(
     start: Callable[[Spec, Path], Ended] | None = None,
 ) -> list[Tried]:
     """Try rows in one container; `start` runs it, by default behind the wall."""
-    start = start or (lambda spec, scratch: sandbox.run(spec, scratch, bench.seccomp))
     folder = bench.scratch / secrets.token_hex(4)
     folder.mkdir(mode=0o755)
-    with Witness(folder, bench.host) as witness:
-        witness.manifest.write_text(json.dumps(witness.targets))
+    run = secrets.token_hex(8)
+    processes = limits.processes + 88  # as many as the limit, and more
+    metered = not METERED.isdisjoint(attack.witness for attack in attacks)
+    with (
+        Witness(folder, bench.host, bench.host6) as witness,
+        Traces(witness.marker, witness.tiles) as traces,
+        Meter(run, witness.marker, processes, idle=not metered) as meter,
+    ):
+        told = witness.targets | traces.targets | {"processes": processes}
+        witness.manifest.write_text(json.dumps(told))
         witness.manifest.chmod(0o444)
+        verb = ",".join([ALIVE, *(attack.id for attack in attacks)])
+        inputs = {"manifest.json": witness.manifest, "tiles.npy": witness.tiles}
         spec = Spec(
-            run=secrets.token_hex(8),
+            run=run,
             image=bench.probe,
-            verb=",".join([ALIVE, *(attack.id for attack in attacks)]),
-            inputs=(
-                Mount(witness.manifest, "/input/manifest.json"),
-                Mount(witness.tiles, "/input/tiles.npy"),
-            ),
+            verb=verb,
+            inputs=tuple(Mount(path, f"/input/{name}") for name, path in inputs.items()),
             output_size=RECORD.size * (1 + len(attacks)),
             limits=limits,
             runtime=bench.runtime,
         )
-        ended = start(spec, bench.scratch)
-        seen = witness.seen()
-    records = _records(ended.output, len(attacks))
-    return [
-        _judged(attack, record, seen, bench.runtime)
-        for attack, record in zip(attacks, records, strict=True)
-    ]
+        ended = (start or started(bench))(spec, bench.scratch)
+        seen = witness.seen() | traces.seen() | meter.seen()
+    alive, *records = _records(ended.output, len(attacks))
+    counted = bool(alive and (meter.samples or not metered))
+    evidence = _Evidence(seen, witness.proofs, traces.blind, counted)
+    pairs = zip(attacks, records, strict=True)
+    return [_judged(attack, record, evidence, bench.runtime) for attack, record in pairs]
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """What the host saw, the proofs it would take, and what it cannot see.
+
+    `counted`: the probe lived, and the engine has counted what it used where that is asked.
+    """
+
+    seen: frozenset[str]
+    proofs: dict[str, int]
+    blind: frozenset[str]
+    counted: bool
 
 
 def _records(output: bytes, count: int) -> list[bytes]:
-    """The record of each technique; none at all from a probe that did not even read its inputs.
+    """The records of the probe itself and of each technique; none from one that read no inputs.
 
     Without that a probe that is broken would look like a wall that stops everything.
     """
     size = RECORD.size
-    alive, *records = (output[start : start + size] for start in range(0, size * (count + 1), size))
-    if len(alive) < size or RECORD.unpack(alive)[0] != _SUCCEEDED:
-        return [b""] * count
-    return records
+    records = [output[start : start + size] for start in range(0, size * (count + 1), size)]
+    if len(records[0]) < size or RECORD.unpack(records[0])[0] != _SUCCEEDED:
+        return [b""] * len(records)
+    return [record if len(record) == size else b"" for record in records]
 
 
-def _judged(attack: Attack, record: bytes, seen: frozenset[str], runtime: str) -> Tried:
-    """What is believed: the host's side first, then the probe's own word."""
-    if len(record) < RECORD.size:
-        return Tried(attack, "succeeds" if attack.witness in seen else "unknown")
+def _judged(attack: Attack, record: bytes, evidence: _Evidence, runtime: str) -> Tried:
+    """What is believed: the host's side first, then a proof, then the probe's own word."""
+    if attack.witness in evidence.blind:
+        return Tried(attack, "unknown")
+    if not record:
+        if attack.witness in evidence.seen:
+            return Tried(attack, "succeeds")
+        # It died of what it tried, and the host has seen nothing all that while.
+        stopped = evidence.counted and attack.witness in METERED | {"kernel-log"}
+        return Tried(attack, "blocked" if stopped else "unknown")
     said, signal, _, errno = RECORD.unpack(record)
-    if attack.witness in seen:
+    proven = said == _SUCCEEDED and evidence.proofs.get(attack.witness) == errno % 2**32
+    if attack.witness in evidence.seen or proven:
         outcome: Outcome = "succeeds"
     elif said == _STOPPED:
         outcome = "blocked"

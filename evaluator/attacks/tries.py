@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evaluator.attacks import (
+    cross_tries,
     image_tries,
     limits_tries,
     model_tries,
@@ -12,17 +13,18 @@ from evaluator.attacks import (
     output_tries,
     side_tries,
 )
-from evaluator.attacks.probing import try_probes
+from evaluator.attacks.probing import Tried, try_probes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from evaluator.attacks.corpus import Attack
-    from evaluator.attacks.probing import Bench, Tried
+    from evaluator.attacks.probing import Bench
 
 TRIES = (
     network_tries.TRIES
     | limits_tries.TRIES
+    | cross_tries.TRIES
     | image_tries.TRIES
     | model_tries.TRIES
     | output_tries.TRIES
@@ -31,8 +33,10 @@ TRIES = (
 
 
 def try_all(rows: Iterable[Attack], bench: Bench) -> Iterator[Tried]:
-    """Try every row behind the wall, the cheap ones together first."""
+    """Try every row behind the wall, the cheap ones together first; "-" is not tried at all."""
     rows = list(rows)
+    yield from (Tried(row, "-") for row in rows if row.expected(bench.runtime).wall == "-")
+    rows = [row for row in rows if row.expected(bench.runtime).wall != "-"]
     yield from try_probes([row for row in rows if row.how == "probe"], bench)
     for row in rows:
         if row.how != "probe":

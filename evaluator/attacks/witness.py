@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import secrets
 import socket
+import struct
 import threading
+import time
+import zlib
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Self
+from pathlib import Path
+from typing import Self
 
-if TYPE_CHECKING:
-    from pathlib import Path
+_DAY = 86_400
+_AT_FDCWD = -100  # of linux/fcntl.h
+_PORT = 9  # "discard" of RFC 863, where this host cannot listen
 
 
 class Witness:
     """Listens on this host and watches files, for as long as the block lasts.
 
-    `targets` is what the probe is told; `seen()` names what reached the host: "tcp", "udp",
-    "loopback", "abstract", and "tiles" or "manifest" for a changed file.
+    `targets` is what the probe is told; `seen()` names what reached the host: "tcp", "tcp6", "udp",
+    "loopback", "abstract", "engine" for a stand-in of the engine's socket, "tiles" for a changed
+    file, "atime" for one that was read, "created" for a new one. `proofs` are the CRC-32 of secrets
+    that the probe is not told: "labels" of a file beside the tiles, "path" of the folder's name,
+    "resolver" of the address that this host asks for names.
     """
 
-    def __init__(self, folder: Path, host: str) -> None:
-        """`folder` gets the stand-in inputs; `host` is an address that a bridge could reach."""
+    def __init__(self, folder: Path, host: str, host6: str = "::1") -> None:
+        """`folder` gets the stand-in inputs; a bridge could reach the host's two addresses."""
+        self.folder = folder
         self.tiles = folder / "tiles.npy"
         self.manifest = folder / "manifest.json"
         self.marker = secrets.token_hex(16)
-        self.targets: dict[str, object] = {"marker": self.marker, "host": host}
+        self.targets: dict[str, object] = {"marker": self.marker, "host": host, "host6": host6}
+        self.proofs = {
+            "path": zlib.crc32(folder.name.encode()),
+            "resolver": zlib.crc32(_name_server().encode()),
+        }
         self._arrived: set[str] = set()
         self._stack = ExitStack()
 
@@ -40,12 +54,15 @@ class Witness:
             ("abstract", socket.AF_UNIX, socket.SOCK_STREAM, f"\0{self.marker}"),
         ):
             self._listen(name, socket.socket(family, kind), address)
+        self._listen_where_possible()
         self.targets["abstract"] = self.marker
+        self._write_labels()
         for path in (self.tiles, self.manifest):
             if path.exists():
                 path.chmod(0o444)
         self._before = self._digests()
         self.targets["tiles_sha256"] = self._before["tiles"]
+        self._forget_reads()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -54,9 +71,37 @@ class Witness:
 
     def seen(self) -> frozenset[str]:
         """What has reached the host so far."""
+        if self.tiles.stat().st_atime > time.time() - _DAY:
+            self._arrived.add("atime")
         after = self._digests()
+        self._forget_reads()  # that one was ours
         changed = {name for name, digest in after.items() if digest != self._before[name]}
+        changed |= {"created"} if (self.folder / "created").exists() else set()
         return frozenset(self._arrived | changed)
+
+    def _forget_reads(self) -> None:
+        old = time.time() - 2 * _DAY  # more than a day ago: the next read is noted
+        os.utime(self.tiles, (old, old))
+
+    def _listen_where_possible(self) -> None:
+        self.targets["tcp6_port"] = _PORT
+        with suppress(OSError):  # a host without IPv6
+            self._listen("tcp6", socket.socket(socket.AF_INET6), ("::", 0))
+        folder = os.open(self.folder, os.O_PATH)
+        # Past the descriptor, since a socket's own path may have 107 bytes only.
+        path = f"/proc/self/fd/{folder}/engine.sock"
+        self._listen("engine", socket.socket(socket.AF_UNIX), path)
+        os.close(folder)
+        (self.folder / "engine.sock").chmod(0o660)
+
+    def _write_labels(self) -> None:
+        secret = secrets.token_bytes(64)
+        labels = self.folder / "labels.npy"
+        labels.write_bytes(secret)
+        labels.chmod(0o444)
+        self.proofs["labels"] = zlib.crc32(secret)
+        kind, handle = _handle(labels)
+        self.targets |= {"handle_type": kind, "handle": handle.hex()}
 
     def _digests(self) -> dict[str, str]:
         return {"tiles": hashlib.sha256(self.tiles.read_bytes()).hexdigest()}
@@ -66,7 +111,7 @@ class Witness:
         server.bind(address)
         if server.type == socket.SOCK_STREAM:
             server.listen()
-        if server.family == socket.AF_INET:
+        if server.family != socket.AF_UNIX:
             self.targets[f"{name}_port"] = server.getsockname()[1]
         threading.Thread(target=self._receive, args=(name, server), daemon=True).start()
 
@@ -88,6 +133,28 @@ def _close(server: socket.socket) -> None:
     with suppress(OSError):
         server.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in accept
     server.close()
+
+
+def _name_server() -> str:
+    """The name server of this host, behind systemd-resolved where that is in use."""
+    for path in (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf")):
+        with suppress(OSError):
+            lines = [line.split() for line in path.read_text().splitlines()]
+            servers = [words[1] for words in lines if words[:1] == ["nameserver"]]
+            if servers and not servers[0].startswith("127."):
+                return servers[0]
+    return ""
+
+
+def _handle(path: Path) -> tuple[int, bytes]:
+    """Type and content of a file's handle, as name_to_handle_at(2) has it; empty where none is."""
+    handle = ctypes.create_string_buffer(struct.pack("Ii128x", 128, 0))
+    mount = ctypes.c_int()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.name_to_handle_at(_AT_FDCWD, bytes(path), handle, ctypes.byref(mount), 0) == -1:
+        return 0, b""
+    size, kind = struct.unpack_from("Ii", handle.raw)
+    return kind, handle.raw[8 : 8 + size]
 
 
 def own_address() -> str:

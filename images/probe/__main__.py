@@ -3,9 +3,10 @@
     docker run IMAGE alive,net-tcp-host,fs-tiles-write
 
 A technique is a function that returns where it succeeds and raises OSError where it is stopped.
+What it returns may prove that it read a secret: the CRC-32 of that.
 /output/predictions gets eight bytes for each, in the order of the verb: "<BBHi" with the outcome
 (0 no answer, 1 stopped, 2 succeeded, 3 an error of the probe's own), the signal that ended the
-child, zero, and the errno.
+child, zero, and the errno or the proof.
 """
 
 import json
@@ -17,26 +18,36 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from . import alive, filesystem, kernel, limits, network
+from . import alive, cross, filesystem, gpu_self_test, host, kernel, limits, network, output
 from .errors import Stopped
 
 RECORD = struct.Struct("<BBHi")
+PROVEN = struct.Struct("<BBHI")
 NO_ANSWER, STOPPED, SUCCEEDED, BROKEN = range(4)
 SECONDS = 10
-PROBES = alive.PROBES | network.PROBES | filesystem.PROBES | kernel.PROBES | limits.PROBES
+MODULES = (alive, cross, filesystem, host, kernel, limits, network, output)
+PROBES = {name: probe for module in MODULES for name, probe in module.PROBES.items()}
+
+
+OUTPUT = Path("/output/predictions")
+GPU_VERBS = {"gpu-self-test": gpu_self_test.main, "gpu-scrub": gpu_self_test.scrub}
 
 
 def main() -> None:
     """Try them all; a row that hangs or dies leaves the others their turn."""
+    if sys.argv[1] in GPU_VERBS:
+        sys.exit(GPU_VERBS[sys.argv[1]](OUTPUT))
     targets = json.loads(Path("/input/manifest.json").read_bytes())
-    with Path("/output/predictions").open("r+b", buffering=0) as out:
+    with OUTPUT.open("r+b", buffering=0) as out:
         for number, name in enumerate(sys.argv[1].split(",")):
+            if name in limits.FIRST:
+                limits.FIRST[name](targets)
             record = attempt(PROBES[name], targets)
             out.seek(number * RECORD.size)
             out.write(record)
 
 
-def attempt(probe: Callable[[dict], None], targets: dict) -> bytes:
+def attempt(probe: Callable[[dict], int | None], targets: dict) -> bytes:
     """How one technique ended, tried in a child with a deadline."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -59,10 +70,10 @@ def attempt(probe: Callable[[dict], None], targets: dict) -> bytes:
     return RECORD.pack(NO_ANSWER, 0, 0, 0)
 
 
-def answer(probe: Callable[[dict], None], targets: dict) -> bytes:
+def answer(probe: Callable[[dict], int | None], targets: dict) -> bytes:
     """The record of a technique that came to an end of its own."""
     try:
-        probe(targets)
+        proof = probe(targets) or 0
     except OSError as error:
         return RECORD.pack(STOPPED, 0, 0, error.errno or 0)
     except (Stopped, MemoryError):
@@ -70,8 +81,8 @@ def answer(probe: Callable[[dict], None], targets: dict) -> bytes:
     except Exception as error:  # noqa: BLE001 - whatever it is, the host must hear of it
         print(f"{probe.__name__}: {error!r}", file=sys.stderr)
         return RECORD.pack(BROKEN, 0, 0, 0)
-    return RECORD.pack(SUCCEEDED, 0, 0, 0)
+    return PROVEN.pack(SUCCEEDED, 0, 0, proof)
 
 
 if __name__ == "__main__":
-    main()
+    output.act(sys.argv[1]) if sys.argv[1] in output.ACTS else main()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import docker
-from engine import GATEWAY
+from engine import GATEWAY, GATEWAY6
 
 import sandbox
+from evaluator.admission_policy import load_admission_policy
 from evaluator.attacks.probing import Bench
-from evaluator.images import build_probe
+from evaluator.images import ONNX_RUNNER, build_onnx_runner, build_probe, find_onnx_runner, name_of
 from evaluator.workspace import shipped
 from sandbox import Limits
 
@@ -20,11 +21,23 @@ MIB = 2**20
 
 
 def hand_over_probe(address: str) -> str:
-    """Build the probe on the host's engine, give it to the one at `address`; return its id."""
-    probe = build_probe(lambda _: None)
-    saved = sandbox.connect().get_image(probe)
-    docker.APIClient(base_url=address, version="auto").load_image(saved)
+    """Build the probe on the host's engine, give it to the one at `address`; return its id.
+
+    The runner that checks models goes with it, by its name.
+    """
+    probe, runner = build_probe(lambda _: None), build_onnx_runner(lambda _: None)
+    host, other = sandbox.connect(), docker.APIClient(base_url=address, version="auto")
+    for image in (probe, name_of(ONNX_RUNNER)):
+        other.load_image(host.get_image(image))
+    assert other.inspect_image(runner)
     return probe
+
+
+def onnx_runner() -> str:
+    """The runner that was handed over with the probe."""
+    found = find_onnx_runner()
+    assert found is not None
+    return found
 
 
 def bench(probe: str, runtime: str, scratch: Path) -> Bench:
@@ -44,4 +57,7 @@ def bench(probe: str, runtime: str, scratch: Path) -> Bench:
         ),
         scratch=scratch,
         host=GATEWAY,
+        host6=GATEWAY6,
+        admission=load_admission_policy(shipped("policies") / "admission.toml"),
+        runner=onnx_runner,
     )

@@ -29,6 +29,8 @@ NUMBER = int(os.environ.get("ESCAPE_BRIDGE", "0"))
 BRIDGE = f"evescape{NUMBER}"
 GATEWAY = f"10.213.{NUMBER}.1"
 GATEWAY6 = f"fd00:e5ca:{NUMBER}::1"
+# Of the network without a way out that one technique is tried on.
+INTERNAL, INTERNAL_GATEWAY = "internal", f"10.214.{NUMBER}.1"
 SYSLOG_PORT = 51400 + NUMBER  # the default log driver sends here, whether or not anybody listens
 
 
@@ -95,16 +97,17 @@ def _config(folder: Path) -> dict[str, object]:
         "ip6tables": False,
         "ip-masq": False,
         "ip-forward": False,
-        "userland-proxy": False,
+        "userland-proxy": True,  # what publishes a port where no iptables does
         "ipv6": True,
         "fixed-cidr-v6": f"{GATEWAY6}/64".replace("::1/", "::/"),
-        "dns": [GATEWAY],
         "cgroup-parent": "/escape",
         "default-cgroupns-mode": "host",
         "default-ipc-mode": "shareable",
         "default-shm-size": "64M",
+        "default-ulimits": {"core": {"Name": "core", "Soft": -1, "Hard": -1}},
         "log-driver": "syslog",
         "log-opts": {"syslog-address": f"udp://127.0.0.1:{SYSLOG_PORT}", "tag": "escape"},
+        "default-runtime": "runc-hooked",
         "runtimes": {
             "runsc": {"path": runsc, "runtimeArgs": [platform, "--network=none"]},
             "runsc-open": {
@@ -137,7 +140,9 @@ def _stand_ins(folder: Path) -> None:
     """Programs that a GPU toolkit would have put in the engine's path, and that only take notes."""
     (folder / "bin").mkdir()
     (folder / "hooks").mkdir()
-    note = f'{{ env; echo "--"; cat; }} >"{folder}/hooks/$(basename "$0").$$" 2>/dev/null'
+    # Not named by its process id: a hook runs in the container's process table.
+    name = f'$(mktemp "{folder}/hooks/$(basename "$0").XXXXXX")'
+    note = f'{{ env; echo "--"; cat; }} >"{name}" 2>/dev/null'
     programs = {
         "nvidia-container-runtime-hook": f"#!/bin/sh\n{note}\n",
         "create-container-hook": f"#!/bin/sh\n{note}\n",

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from docker.utils.config import load_general_config
+from docker.utils.proxy import ProxyConfig
+from engine import GATEWAY, INTERNAL, INTERNAL_GATEWAY
+
+import sandbox
 from evaluator.attacks.controls import CONTROLS
 from sandbox.wall import OUTPUT, RUN_LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sandbox import Spec
 
@@ -19,7 +25,42 @@ EXTRAS: dict[str, Callable[[dict[str, Any]], None]] = {
     "host-network": lambda host: host.update(NetworkMode="host"),
     "host-pids": lambda host: host.update(PidMode="host"),
     "host-ipc": lambda host: host.update(IpcMode="host"),
+    "host-uts": lambda host: host.update(UTSMode="host"),
+    "host-cgroups": lambda host: host["Mounts"].append(_same("/sys/fs/cgroup")),
+    "fuse-device": lambda host: host.update(DeviceCgroupRules=["c 10:229 rwm"]),
+    "workspace-folder": lambda host: _beside(host, "", "/workspace"),
+    "engine-socket": lambda host: _beside(host, "/engine.sock", "/var/run/docker.sock"),
+    "read-only-inputs": lambda host: [
+        m.update(ReadOnly=m["Target"] != OUTPUT) for m in host["Mounts"]
+    ].clear(),
+    "host-resolver": lambda host: host.update(Dns=[GATEWAY]),
+    "internal-network": lambda host: host.update(NetworkMode=INTERNAL, Dns=[INTERNAL_GATEWAY]),
+    "without-network": lambda host: host.update(NetworkMode="none"),
+    "published-ports": lambda host: host.update(PublishAllPorts=True),
+    "hooked-runtime": lambda host: host.update(Runtime="runc-hooked"),
+    "peer-network": lambda host: host.update(NetworkMode=f"container:{_peer()}"),
+    "kernel-log-device": lambda host: host.update(Devices=[_device("/dev/kmsg")]),
 }
+
+
+def _same(path: str) -> dict[str, Any]:
+    return {"Type": "bind", "Source": path, "Target": path}
+
+
+def _device(path: str) -> dict[str, Any]:
+    return {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rw"}
+
+
+def _beside(host: dict[str, Any], name: str, target: str) -> None:
+    """Give what is at `name` in the folder of the inputs."""
+    folder = str(Path(host["Mounts"][0]["Source"]).parent)
+    host.setdefault("Binds", []).append(f"{folder}{name}:{target}")
+
+
+def _peer() -> str:
+    """The container of the program that waits for its neighbours."""
+    running = sandbox.connect().containers()
+    return next(str(c["Id"]) for c in running if "net-peer" in c["Command"])
 
 
 def open_request(spec: Spec, output: str) -> dict[str, Any]:
@@ -29,6 +70,7 @@ def open_request(spec: Spec, output: str) -> dict[str, Any]:
         "Image": spec.image,
         "Cmd": [spec.verb],
         "User": "0:0",
+        "Env": client_environment(),
         "Labels": {RUN_LABEL: spec.run},
         "HostConfig": {
             "Runtime": "runsc-open" if spec.runtime == "runsc" else spec.runtime,
@@ -55,6 +97,12 @@ def open_request(spec: Spec, output: str) -> dict[str, Any]:
             "ReadonlyPaths": [],
         },
     }
+
+
+def client_environment() -> Sequence[str]:
+    """What docker-py itself adds to a container by default: the proxies of its settings."""
+    proxies = load_general_config().get("proxies", {}).get("default", {})
+    return ProxyConfig.from_dict(proxies).inject_proxy_environment([]) or []
 
 
 def extended(request: dict[str, Any], extras: tuple[str, ...]) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from ground import extended, open_request, with_control
 
 import sandbox
 from evaluator.attacks.probing import Tried, small, try_together
+from evaluator.attacks.tries import TRIES
 from sandbox import Outcome, Spec, Status
-from sandbox.wall import create_arguments
+from sandbox.wall import create_arguments, fresh_uid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from evaluator.attacks.probing import Bench
 
     Wall = Callable[[Spec, str, int, str], dict[str, Any]]
-    # A row, a bench, and the one control that stands (None: no control at all).
-    OpenTry = Callable[[Attack, Bench, str | None], Tried]
+    # A row, a bench, the one control that stands (None: no control at all), and whose wall's.
+    OpenTry = Callable[[Attack, Bench, str | None, Wall], Tried]
 
 UID = 2_500_000
 OPEN: dict[str, OpenTry] = (
@@ -59,7 +60,7 @@ def try_open(
             output = str(scratch / "predictions")
             request = extended(open_request(spec, output), extras)
             if control is not None:
-                asked = wall(_strict(spec), output, UID, bench.seccomp)
+                asked = wall(_strict(spec), output, fresh_uid(), bench.seccomp)
                 request = with_control(request, asked, control)
             return run_request(request, spec, scratch)
 
@@ -67,8 +68,14 @@ def try_open(
 
     limits = small(bench.limits, bench.runtime)
     rows = list(rows)
-    tried = [OPEN[row.id](row, bench, control) for row in rows if row.how != "probe"]
-    rows = [row for row in rows if row.how == "probe"]
+    tried: list[Tried] = []
+    for row in rows:
+        opened = replace(bench, start=start(row.needs))
+        if row.id in OPEN:
+            tried.append(OPEN[row.id](row, opened, control, wall))
+        elif row.how != "probe":  # as behind the wall, but for how the container is started
+            tried.append(TRIES[row.id](row, opened))
+    rows = [row for row in rows if row.id not in OPEN and row.how == "probe"]
     ordered = sorted(rows, key=lambda row: (row.needs, row.alone, row.id if row.alone else ""))
     for (extras, _, _), group in groupby(
         ordered, key=lambda row: (row.needs, row.alone, row.id if row.alone else "")
