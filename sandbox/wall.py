@@ -55,6 +55,9 @@ def create_arguments(spec: Spec, output: str, uid: int, seccomp: str) -> dict[st
         "HostConfig": {
             "Runtime": spec.runtime,
             "NetworkMode": "none",  # no interface but loopback, no resolver
+            # Without these the engine copies the host's resolv.conf: whose network this is.
+            "Dns": ["127.0.0.1"],
+            "DnsSearch": ["."],
             "PublishAllPorts": False,
             "ReadonlyRootfs": True,  # also /etc/hosts and friends, which live on the host's disk
             "CapDrop": ["ALL"],

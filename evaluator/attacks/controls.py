@@ -20,6 +20,9 @@ class Control:
 
 CONTROLS = {
     "no-network": Control("no network", ("HostConfig.NetworkMode",)),
+    "no-name-server": Control(
+        "a resolv.conf of our own", ("HostConfig.Dns", "HostConfig.DnsSearch")
+    ),
     "uid": Control("a fresh uid", ("User",)),
     "capabilities": Control(
         "no capability", ("HostConfig.CapDrop", "HostConfig.CapAdd", "HostConfig.Privileged")

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 
 import sandbox
 from evaluator.attacks.probing import RECORD, Tried, small, started, try_together
+from evaluator.dataset.sealed import _digest  # as every run hashes its tiles
 from sandbox import Mount, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from evaluator.attacks.corpus import Attack
+    from evaluator.attacks.corpus import Attack, Outcome
     from evaluator.attacks.probing import Bench
-    from sandbox import Outcome
+    from sandbox import Outcome as Ended
 
-_TILES = 48 * 2**20  # one block of a mebibyte for each bit that is passed on
+_TILES = 48 * 2**20  # 48 blocks of a mebibyte, of which one run reads half
+_ATTEMPTS = 3
 _STOPPED, _SUCCEEDED = 1, 2
 _MOST = 256 * 2**20  # the residue of a probe is in no larger file
 
@@ -32,7 +34,19 @@ def two_runs(row: Attack, bench: Bench) -> Tried:
 
 
 def passed_on(row: Attack, bench: Bench, *, hashed: bool) -> Tried:
-    """Whether a second container finds what a first one has left."""
+    """Whether a second container finds what a first one has left, in any of three attempts.
+
+    A channel that works now and then is one.
+    """
+    outcome: Outcome = "blocked"
+    for _ in range(_ATTEMPTS):
+        outcome = _attempt(row, bench, hashed=hashed)
+        if outcome != "blocked":
+            break
+    return Tried(row, outcome)
+
+
+def _attempt(row: Attack, bench: Bench, *, hashed: bool) -> Outcome:
     folder = bench.scratch / secrets.token_hex(4)
     folder.mkdir(mode=0o755)
     manifest, tiles = folder / "manifest.json", folder / "tiles.npy"
@@ -43,11 +57,12 @@ def passed_on(row: Attack, bench: Bench, *, hashed: bool) -> Tried:
     _forget(tiles)
     first = _said(row.id, bench, manifest, tiles)
     if hashed:
-        tiles.read_bytes()  # what hashing does to the host's memory
+        _digest(tiles)
     second = _said(f"{row.id}-find", bench, manifest, tiles)
+    tiles.unlink()
     if _STOPPED in {first, second}:
-        return Tried(row, "blocked")
-    return Tried(row, "succeeds" if (first, second) == (_SUCCEEDED, _SUCCEEDED) else "unknown")
+        return "blocked"
+    return "succeeds" if (first, second) == (_SUCCEEDED, _SUCCEEDED) else "unknown"
 
 
 def _said(verb: str, bench: Bench, manifest: Path, tiles: Path) -> int:
@@ -76,7 +91,7 @@ def residue(row: Attack, bench: Bench) -> Tried:
     """Stopped when the engine's disk holds nothing of the run once it has ended."""
     found: list[Path] = []
 
-    def start(spec: Spec, scratch: Path) -> Outcome:
+    def start(spec: Spec, scratch: Path) -> Ended:
         began = time.time()
         ended = started(bench)(spec, scratch)
         found.extend(residue_of(spec, began))

@@ -6,15 +6,9 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
-
-import docker.errors
-import requests.exceptions
+from typing import Any, Self
 
 import sandbox
-
-if TYPE_CHECKING:
-    from docker import APIClient
 
 METERED = frozenset({"processes", "memory", "cpu", "log"})
 _MEMORY = 250 * 2**20  # of the probe's 300
@@ -74,16 +68,12 @@ class Meter:
     def _watch(self) -> None:
         client = sandbox.connect()
         while not self._ended.wait(0.1):
-            # It is not made yet, or gone already: the next reading or the end will tell.
-            with suppress(docker.errors.APIError, requests.exceptions.RequestException, KeyError):
+            # It is not made yet, or gone already, or its driver keeps no log: that is an answer.
+            with suppress(sandbox.SandboxError, KeyError), sandbox.engine_errors():
                 for container in client.containers(filters=self._filters):
-                    self._read(client, container["Id"])
-
-    def _read(self, client: APIClient, container: str) -> None:
-        figures = client.stats(container, stream=False, decode=None, one_shot=True)
-        self.samples.append(sample(figures))
-        with suppress(docker.errors.APIError):  # there is no log: the driver keeps none
-            self._logged |= self._marker in client.logs(container, tail=5)
+                    figures = client.stats(container, stream=False, one_shot=True)
+                    self.samples.append(sample(figures))
+                    self._logged |= self._marker in client.logs(container, tail=5)
 
 
 def sample(figures: dict[str, Any]) -> Sample:

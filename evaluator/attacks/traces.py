@@ -24,7 +24,7 @@ class Traces:
         """`marker` is what the probe leaves behind; `tiles` is mounted into the container."""
         self.targets: dict[str, object] = {
             "process": own_process(),
-            "uts": os.readlink("/proc/self/ns/uts"),
+            "uts": str(Path("/proc/self/ns/uts").readlink()),
             "boot": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         }
         self._marker = marker

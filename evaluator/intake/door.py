@@ -36,6 +36,9 @@ _UIDS = range(3_000_000, 4_000_000)  # no account's, and none of a run's
 _MAX_REPORT = 4 * 2**20  # bytes; the settings come from a document of at most this
 _SECONDS = 600  # for any image, and one more for each of these many bytes
 _BYTES_A_SECOND = 2**22
+# This very program: its path may lead through a directory that only another user enters.
+_PYTHON = "/proc/self/exe"
+_START_SECONDS = 60  # on a busy host
 _LAST_SECONDS = 5  # between the end of a report and the end of the child
 _RULES = frozenset(f"EVA{number}" for span in (range(101, 110), range(201, 210)) for number in span)
 
@@ -103,6 +106,7 @@ def _run(source: BinaryIO, spool: BinaryIO, rules: ImageRules) -> bytes:
     )
     process = subprocess.Popen(
         [sys.executable, "-I", "-m", "evaluator.intake.worker", json.dumps(asdict(request))],
+        executable=_PYTHON,
         stdin=source,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # its words are nobody's
@@ -112,6 +116,7 @@ def _run(source: BinaryIO, spool: BinaryIO, rules: ImageRules) -> bytes:
         start_new_session=True,  # a Ctrl-C is for this process, which then ends the child
     )
     try:
+        _require_start(process)
         report = _read(process, time.monotonic() + request.seconds)
         return report if report and process.wait(timeout=_LAST_SECONDS) == 0 else b""
     except subprocess.TimeoutExpired:
@@ -120,6 +125,17 @@ def _run(source: BinaryIO, spool: BinaryIO, rules: ImageRules) -> bytes:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # it could not fork; this costs nothing
         process.wait()
+
+
+def _require_start(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the byte that the child writes once it is confined and has met nothing hostile."""
+    assert process.stdout is not None  # noqa: S101 - it is a pipe
+    ready, _, _ = select.select([process.stdout], [], [], _START_SECONDS)
+    if not ready or os.read(process.stdout.fileno(), 1) != b" ":
+        raise SandboxError(
+            "The process that reads images did not start, so nothing was run. It needs this "
+            "program's Python to be readable by every user of the host, and 1 GiB of memory."
+        )
 
 
 def _read(process: subprocess.Popen[bytes], deadline: float) -> bytes:

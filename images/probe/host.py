@@ -52,7 +52,7 @@ def processes(targets: dict) -> None:
 
 def host_name(targets: dict) -> None:
     """The namespace that holds the host's name."""
-    if os.readlink("/proc/self/ns/uts") != targets["uts"]:
+    if str(Path("/proc/self/ns/uts").readlink()) != targets["uts"]:
         raise Stopped
 
 

@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from .calls import call
 from .errors import Stopped
-from .kernel import call
 
 MIB = 2**20
 TMP = "/tmp"  # noqa: S108 - the container's own
@@ -198,7 +198,7 @@ PROBES = {
     "res-shm-fill": shm_fill,
     "res-inodes": inodes,
     "res-fds": descriptors,
-    "res-sparse-1T": sparse,
+    "res-sparse-1t": sparse,
     "res-mlock": locked_memory,
     "res-rlimit-raise": raise_limit,
     "res-oom-adj": never_killed,

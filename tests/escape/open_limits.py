@@ -92,7 +92,7 @@ def without_deadline(client: APIClient, container: str, _spec: Spec) -> bool:
     """Wait as long as it takes; we look after a while."""
     client.start(container)
     with contextlib.suppress(requests.exceptions.RequestException):
-        client.wait(container, timeout=DEADLINE)
+        client.wait(container, timeout=int(DEADLINE))
     return running(client, container)
 
 

@@ -163,8 +163,11 @@ def model(engine_to_break: Engine, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="session")
-def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace of 48 tiles in three classes, 12 held out, and little reserved for a run."""
+def sealed(engine_to_break: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace of 48 tiles in three classes, 12 held out, and little reserved for a run.
+
+    The wall of the engine to break has been tried, so that a run starts at once.
+    """
     folder = tmp_path_factory.mktemp("sealed")
     _write_tiles(folder / "tiles", 48)
     root = folder / "farm"
@@ -173,12 +176,16 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _set_values(root / "policies" / "sandbox.toml", tmp_bytes=2**20, shm_bytes=2**20)
     _set_values(root / "policies" / "admission.toml", kept=0)
     _once("data", "import", folder / "tiles", "--holdout", HELD_OUT, "--workspace", root)
+    _once("doctor", "--workspace", root, DOCKER_HOST=engine_to_break.address)
     return root
 
 
-def _once(*arguments: object) -> None:
+def _once(*arguments: object, **environment: str) -> None:
     command = [sys.executable, "-m", "evaluator", *map(str, arguments)]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+    environment = {**os.environ, **environment}
+    subprocess.run(
+        command, env=environment, check=True, stdin=subprocess.DEVNULL, capture_output=True
+    )
 
 
 def _write_tiles(folder: Path, count: int) -> Path:

@@ -38,7 +38,8 @@ STAGES = {
     "predicting": ("quick", "POST .*/wait"),
     "looking for what to remove": ("quick", LOOKING),
     "removing": ("quick", "DELETE .*/containers/"),
-    "looking for its image": ("quick", "GET .*/images/json.*evaluator.run%3D"),
+    "looking for old images": ("quick", "GET .*/images/json.*evaluator.image"),
+    "removing its image": ("quick", "DELETE .*/images/"),
     "recording": ("quick", r"GET /v[\d.]+/version"),
 }
 

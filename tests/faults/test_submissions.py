@@ -24,4 +24,4 @@ def test_a_submission_without_an_end_is_an_error_at_once(
         os.mkfifo(submission)
     code, said = evaluator("run", submission, "--vendor", "acme", "--workspace", farm)
 
-    assert (code, "nor is a device or a pipe" in said) == (2, True), said
+    assert (code, "a device or a pipe never is" in said) == (2, True), said

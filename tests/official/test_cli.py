@@ -73,7 +73,7 @@ def test_a_place_without_workspace_is_named(refused: Callable[..., str], tmp_pat
         ("/gone/model.onnx", "There is no such file"),
         ("image:latest", "A tag can move"),
         ("ubuntu", "A tag can move"),
-        ("/etc", "A directory is no submission"),
+        ("/etc", "where it is an OCI image layout"),
         ("--privileged", "No such option"),
         ("a\nb", "There is no such file"),
     ],

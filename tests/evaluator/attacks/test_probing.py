@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from evaluator.attacks.corpus import attack
-from evaluator.attacks.probing import RECORD, _judged
+from evaluator.attacks.probing import RECORD, _Evidence, _judged
 
 STOPPED, SUCCEEDED, PROOF = 1, 2, 12345
 ROW = attack("fs-labels-reach")
@@ -33,5 +33,6 @@ def test_the_hosts_side_outweighs_the_probes_word(
     """An errno that happens to be the proof's number proves nothing."""
     record = RECORD.pack(said, 0, 0, number)
     row = replace(ROW, witness=witness)
-    judged = _judged(row, record, frozenset(seen), {"labels": PROOF}, runtime)
+    evidence = _Evidence(frozenset(seen), {"labels": PROOF}, frozenset(), counted=True)
+    judged = _judged(row, record, evidence, runtime)
     assert judged.outcome == outcome

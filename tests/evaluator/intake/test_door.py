@@ -160,14 +160,14 @@ SETTINGS = '{"Entrypoint": ["/predict"], "Env": [], "WorkingDir": "/"}'
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], door.Unpacked]:
-    """A function that goes through the door with a shell script for a child."""
+    """A function that goes through the door with a shell script for a child, once it started."""
 
-    def run(script: str) -> door.Unpacked:
+    def run(script: str, started: str = "printf ' '") -> door.Unpacked:
         program = tmp_path / "child"
-        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.write_text(f"#!/bin/sh\n{started}\n{script}\n")
         program.chmod(0o755)
         (tmp_path / "submission").write_bytes(b"x")
-        monkeypatch.setattr(sys, "executable", str(program))
+        monkeypatch.setattr(door, "_PYTHON", str(program))
         monkeypatch.setattr(door, "_SECONDS", 1)
         with door.unpacked(tmp_path / "submission", tmp_path, RULES) as image:
             return image
@@ -187,6 +187,14 @@ def test_a_child_that_fails_or_lies_is_a_refusal(
     assert refusal.value.rule == "EVA109"
     assert "money" not in str(refusal.value)
     assert time.monotonic() - started < 15
+
+
+def test_a_child_that_never_starts_is_the_hosts_trouble(
+    stand_in: Callable[..., door.Unpacked],
+) -> None:
+    """Before it has met a byte of the vendor's, its end cannot be the vendor's fault."""
+    with pytest.raises(SandboxError, match="did not start"):
+        stand_in("exit 1", started="exit 1")
 
 
 def test_the_settings_of_a_report_pass_the_same_list_again(
