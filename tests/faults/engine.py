@@ -49,7 +49,9 @@ class Engine:
         for stale in ("pid", "exec/containerd/containerd.pid"):  # of a killed one: perhaps a zombie
             (self.folder / stale).unlink(missing_ok=True)
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(["dockerd", *options], stdout=log, stderr=log)
+            # In a network of its own: an engine without a bridge takes the host's docker0 away.
+            command = ["unshare", "--net", "dockerd", *options]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
         wait_for(self._answers, "the engine of these tests")
 
     def _answers(self) -> bool:

@@ -12,7 +12,7 @@ from evaluator.admission import Admitted
 from evaluator.attacks import image_tries, model_tries
 from evaluator.attacks.corpus import attack
 from evaluator.errors import Refused, SubmissionError
-from sandbox import Outcome, Status
+from sandbox import Limits, Outcome, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +48,7 @@ class FakeBench:
     """A bench whose limits nobody reaches."""
 
     runtime = "runc"
-    limits = None
+    limits = Limits(1.0, 2**29, 2**20, 2**20, 64, 64, 10.0)
 
 
 @pytest.fixture

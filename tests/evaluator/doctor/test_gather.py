@@ -209,11 +209,20 @@ def careless_engine(tmp_path: Path) -> Iterator[str]:
         (Path(folder) / "daemon.json").write_text(json.dumps(_CARELESS))
         places = {"data-root": "data", "exec-root": "exec", "pidfile": "pid"}
         options = [f"--{name}={folder}/{place}" for name, place in places.items()]
-        options += ["--bridge=none", "--iptables=false", f"--config-file={folder}/daemon.json"]
+        options += ["--iptables=false", f"--config-file={folder}/daemon.json"]
         address = f"unix://{folder}/docker.sock"
         options += [f"--host={address}", f"--host=tcp://127.0.0.1:{port}", "--tls=false"]
         with (tmp_path / "log").open("wb") as log:
-            daemon = subprocess.Popen(["dockerd", *options], stdout=log, stderr=log)
+            # In a network of its own, so that the host's docker0 is not touched.
+            command = [
+                "unshare",
+                "--net",
+                "sh",
+                "-c",
+                'ip link set lo up && exec dockerd "$@"',
+                "sh",
+            ]
+            daemon = subprocess.Popen([*command, *options], stdout=log, stderr=log)
         try:
             wait_for(lambda: _answers(address), "an engine beside the host's")
             yield address
