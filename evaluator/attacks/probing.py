@@ -68,7 +68,7 @@ def small(limits: Limits, runtime: str) -> Limits:
         shm=16 * _MIB,
         processes=512 if runtime == "runsc" else 64,  # gVisor itself needs over 64
         open_files=256,
-        seconds=min(limits.seconds, 40.0),
+        seconds=min(limits.seconds, 120.0),
     )
 
 

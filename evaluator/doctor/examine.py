@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from evaluator.proof import Verdict
     from sandbox import SandboxPolicy
 
-_SECONDS = 120.0  # for the probe, whatever deadline a policy gives to submissions
+_SECONDS = 600.0  # for the probe, whatever deadline a policy gives to submissions
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from .errors import Stopped
 RECORD = struct.Struct("<BBHi")
 PROVEN = struct.Struct("<BBHI")
 NO_ANSWER, STOPPED, SUCCEEDED, BROKEN = range(4)
-SECONDS = 10
+SECONDS = 30  # for one technique, on a host that is five times slower than ours
 MODULES = (alive, cross, filesystem, host, kernel, limits, network, output)
 PROBES = {name: probe for module in MODULES for name, probe in module.PROBES.items()}
 

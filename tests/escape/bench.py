@@ -53,7 +53,7 @@ def bench(probe: str, runtime: str, scratch: Path) -> Bench:
             shm=64 * MIB,
             processes=512,
             open_files=1024,
-            seconds=120,
+            seconds=600,
         ),
         scratch=scratch,
         host=GATEWAY,
