@@ -91,8 +91,8 @@ def _wall(examination: Examination) -> Table:
 def _mark(tried: Tried) -> Text:
     if tried.outcome in {"blocked", "contained"}:
         return Text("stopped", "green")
-    if tried.outcome == "absent":
-        return Text("absent", "dim")
+    if tried.outcome in {"absent", "-"}:
+        return Text("absent" if tried.outcome == "absent" else "not tried", "dim")
     status = "residual" if not tried.attack.must else "fatal"
     words = "gets through" if tried.outcome == "succeeds" else "unknown"
     return Text(words, _STYLE[status])
