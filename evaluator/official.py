@@ -102,6 +102,7 @@ def _require_runnable(settings: Settings, vendor: str) -> None:
 def _sweep(workspace: Workspace, admission: AdmissionPolicy) -> None:
     """Remove what a killed run left; the lock says that no run is alive."""
     sandbox.remove_leftovers(sandbox.connect())
+    sandbox.remove_images()
     sweep_images(workspace.scratch, workspace.known_images, admission)
     for left in workspace.scratch.glob("*"):
         shutil.rmtree(left)

@@ -51,6 +51,7 @@ def doctor_command(
         waiting = "Another run has this host; waiting for its end ..."
         with stages() as stage, sandbox.host_lock(lambda: say(waiting)):
             sandbox.remove_leftovers(sandbox.connect())
+            sandbox.remove_images()
             examination = examine(subject, full=full, say=stage)
     if owned and not runtime:
         remember(examination, owned.wall)
