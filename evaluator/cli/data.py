@@ -122,13 +122,14 @@ def images() -> None:
     help="Also an example submission (repeatable).",
 )
 def build_command(examples: tuple[str, ...], *, gpu: bool) -> None:
-    """Build the ONNX runner unless it is there; print the ids of what was asked for."""
-    from evaluator.images import build_example, build_onnx_runner
+    """Build the ONNX runner and the probe unless they are there; print the ids of all."""
+    from evaluator.images import build_example, build_onnx_runner, build_probe
     from evaluator.progress import stages
 
     built = {}
     with stages() as stage:
         built["onnx-runner"] = build_onnx_runner(stage)
+        built["probe"] = build_probe(stage)
         if gpu:
             built["onnx-runner-gpu"] = build_onnx_runner(stage, gpu=True)
         built |= {f"example-{name}": build_example(name, stage) for name in examples}

@@ -100,10 +100,13 @@ def _mark(tried: Tried) -> Text:
 
 def _by(tried: Tried, runtime: str) -> str:
     """The controls that stop it, each of them alone; under gVisor some end in its own kernel."""
-    names = [CONTROLS[name].title for name in tried.attack.stopped_by(runtime)]
-    if tried.outcome == "contained":
-        names = ["gVisor's own kernel", *names]
-    return ", ".join(names)
+    return ", ".join(CONTROLS[name].title for name in _controls(tried, runtime))
+
+
+def _controls(tried: Tried, runtime: str) -> tuple[str, ...]:
+    names = tried.attack.stopped_by(runtime)
+    by_gvisor = tried.outcome == "contained" or (tried.outcome == "blocked" and not names)
+    return ("gvisor", *names) if by_gvisor and runtime == "runsc" else names
 
 
 def _positives(positives: tuple[Tried, ...]) -> Text:
@@ -134,5 +137,5 @@ def _row(tried: Tried, runtime: str) -> dict[str, Any]:
         "sentence": tried.attack.sentence,
         "must": tried.attack.must,
         "outcome": tried.outcome,
-        "controls": list(tried.attack.stopped_by(runtime)),
+        "controls": list(_controls(tried, runtime)),
     }
