@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import secrets
+import signal
 import subprocess
 import tarfile
 from pathlib import Path
@@ -25,6 +26,14 @@ IN_CI = os.environ.get("EVALUATOR_CI") == "1"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "evaluator-tests"
 TEST_LABEL = "evaluator.test"
 MiB = 2**20
+
+# A shell starts what it puts in the background with Ctrl-C ignored; commands would inherit it.
+for number, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # Machines vary fivefold; a slow one is not a counterexample.
 hypothesis.settings.register_profile("evaluator", deadline=None)
