@@ -16,6 +16,8 @@ from evaluator.kept_images import kept_images
 from evaluator.oci_layout import packed, subject
 from evaluator.onnx_check import RECORD, limits_file, read_check, require_accepted
 from evaluator.rebuild import rebuild
+from evaluator.recipe import Recipe
+from evaluator.training_check import read_plan, require_trainable
 from sandbox import Mount, SandboxError
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evaluator.admission_policy import AdmissionPolicy
-    from evaluator.job import Job, Run
+    from evaluator.job import Job, Steps
     from evaluator.submission import Submission
 
 MODEL = "/submission/model.onnx"
@@ -51,10 +53,18 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What may run: an image of the engine's, and the files it needs beside the tiles."""
+    """What may run: images of the engine's, and the files they need beside the tiles.
+
+    `inputs` are those of the baseline, `tuned_inputs` those of the prediction after training.
+    `ours` says that the programs are, so that the model alone is the vendor's.
+    """
 
     image: str
-    inputs: tuple[Mount, ...]
+    inputs: tuple[Mount, ...] = ()
+    trainer: str = ""
+    trainer_inputs: tuple[Mount, ...] = ()
+    tuned_inputs: tuple[Mount, ...] = ()
+    ours: bool = False
 
 
 def receive(submission: Submission, scratch: Path, most: int) -> Received:
@@ -114,47 +124,77 @@ def _copy(chunks: Iterable[bytes], target: Path, most: int) -> tuple[str, int]:
 
 
 @contextmanager
-def admit(received: Received, job: Job, run: Run) -> Iterator[Admitted]:
+def admit(received: Received, job: Job, steps: Steps) -> Iterator[Admitted]:
     """Yield what may run; Refused or another SubmissionError where nothing may.
 
-    An ONNX submission is a container submission whose image is ours.
+    An ONNX submission is a container submission whose images are ours.
     """
     if not 0 < received.size <= job.largest:
         rule = "EVA301" if received.kind == "onnx" else "EVA102"
         raise Refused(rule, f"the file has {received.size} bytes; 1 to {job.largest} are allowed.")
     if received.kind == "onnx":
-        yield _admit_onnx(received, job, run)
+        yield _admit_onnx(received, job, steps)
         return
     kept = kept_images(job.known_images, job.scratch, job.admission)
     try:
         image = kept.find(received.content) or _load(received, job, kept.owner)
         kept.remember(received.content, image)
-        yield Admitted(image, ())
+        yield Admitted(image, trainer=image, trainer_inputs=_recipe(job, job.recipe))
     finally:
         kept.prune()
 
 
-def _admit_onnx(received: Received, job: Job, run: Run) -> Admitted:
-    """Let our runner load the model, in a container without tiles."""
+def _recipe(job: Job, recipe: bytes | None) -> tuple[Mount, ...]:
+    """What the vendor asks of the training, where it asks anything."""
+    if recipe is None:
+        return ()
+    return (_readable(job, "hyperparameters.json", recipe),)
+
+
+def _readable(job: Job, name: str, content: bytes) -> Mount:
+    """A file of ours that a container reads as /input/NAME; nobody else enters its directory."""
+    path = job.scratch / name
+    path.write_bytes(content)
+    path.chmod(0o444)
+    return Mount(path, f"/input/{name}")
+
+
+def _admit_onnx(received: Received, job: Job, steps: Steps) -> Admitted:
+    """Let our runner load the model, and our trainer where it is to be trained, without tiles."""
     rules = job.admission.onnx
     if received.size > rules.bytes:
         raise Refused("EVA301", f"an ONNX file has at most {rules.bytes} bytes here.")
-    limits = job.scratch / "admission.json"
-    limits.write_text(limits_file(rules))
-    limits.chmod(0o444)  # a container's uid reads it; nobody else enters the directory
-    inputs = (Mount(received.file, MODEL), Mount(limits, "/input/admission.json"))
-    outcome = run(job.check(inputs, RECORD.size), job.scratch, job.seccomp)
-    if outcome.status is not sandbox.Status.OK:
-        raise SubmissionError(outcome.status, "the model could not be loaded.")
-    check = read_check(outcome.output)
+    model = Mount(received.file, MODEL)
+    limits = _readable(job, "admission.json", limits_file(rules).encode())
+    runner = job.images.runner()
+    check = read_check(_checked(job, steps, runner, (model, limits)))
     dataset = job.dataset
     require_accepted(check, dataset.shape, dataset.dtype, len(dataset.classes), rules)
-    if job.gpus and not check.cuda:
+    _require_gpu(job, live=check.cuda)
+    if job.training is None or job.adapted:
+        return Admitted(runner, (model, limits), tuned_inputs=(limits,), ours=True)
+    trainer = job.images.trainer()
+    inputs = (model, limits, *_recipe(job, job.recipe or Recipe().canonical()))
+    plan = read_plan(_checked(job, steps, trainer, inputs))
+    require_trainable(plan, job.compute)
+    _require_gpu(job, live=plan.cuda)
+    return Admitted(runner, (model, limits), trainer, inputs, (limits,), ours=True)
+
+
+def _checked(job: Job, steps: Steps, image: str, inputs: tuple[Mount, ...]) -> bytes:
+    """What a program of ours says of a model, having met no tile."""
+    outcome = steps.run(job.check(image, inputs, RECORD.size))
+    if outcome.status is not sandbox.Status.OK:
+        raise SubmissionError(outcome.status, "the model could not be loaded.")
+    return outcome.output
+
+
+def _require_gpu(job: Job, *, live: bool) -> None:
+    if job.gpus and not live:
         raise SandboxError(
-            "A GPU was asked for and the ONNX runner got none, so nothing was run. Check the "
-            "driver and the container toolkit, or set gpus = 0 in evaluator.toml."
+            "A GPU was asked for and our image for ONNX models got none, so nothing was run. Check "
+            "the driver and the container toolkit, or set gpus = 0 in evaluator.toml."
         )
-    return Admitted(job.runner(), inputs)
 
 
 def _load(received: Received, job: Job, owner: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -43,9 +43,23 @@ class OnnxRules(_Section):
     dimension: Annotated[int, Field(ge=1, le=2**40)]
 
 
+class RecipeBounds(_Section):
+    """The most that a vendor's hyperparameters.json may ask for; each key is one of its own."""
+
+    mode: Annotated[list[Literal["auto", "head", "full"]], Field(min_length=1)]
+    epochs: Annotated[int, Field(ge=1, le=10_000)]
+    batch_size: Annotated[int, Field(ge=1, le=65_536)]
+    learning_rate: Annotated[float, Field(gt=0, le=10)]
+    weight_decay: Annotated[float, Field(ge=0, le=10)]
+    label_smoothing: Annotated[float, Field(ge=0, le=0.9)]
+    crop: Annotated[int, Field(ge=0, le=256)]
+    validation: Annotated[float, Field(ge=0, le=0.9)]
+
+
 class _File(_Section):
     image: ImageRules
     onnx: OnnxRules
+    recipe: RecipeBounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +68,7 @@ class AdmissionPolicy:
 
     image: ImageRules
     onnx: OnnxRules
+    recipe: RecipeBounds
     sha256: str
 
 
@@ -69,4 +84,4 @@ def load_admission_policy(path: Path) -> AdmissionPolicy:
         raise OwnerError(f"{path}: {'; '.join(problems)}.") from error
     except (OSError, ValueError) as error:
         raise OwnerError(f"{path} cannot be read as TOML: {error}") from error
-    return AdmissionPolicy(read.image, read.onnx, hashlib.sha256(raw).hexdigest())
+    return AdmissionPolicy(read.image, read.onnx, read.recipe, hashlib.sha256(raw).hexdigest())

@@ -1,83 +1,186 @@
-"""The main flow: one submission, one holdout, one evaluation. Start reading here."""
+"""The main flow: one submission, one holdout, two phases. Start reading here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import sandbox
 from evaluator.admission import Received, admit
 from evaluator.dataset.commitment import check_commitment
 from evaluator.dataset.sealed import check_seal, read_labels
 from evaluator.errors import Refused, SubmissionError
 from evaluator.predictions import read_predictions
 from evaluator.scoring import Counts, count
-from sandbox import Outcome, Status
+from sandbox import Allowance, Outcome, SandboxError, Spec, Status
 
 if TYPE_CHECKING:
-    from evaluator.job import Job, Run
+    from collections.abc import Callable
+
+    from evaluator.admission import Admitted
+    from evaluator.compute import Compute
+    from evaluator.job import Job, Steps
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class Phase:
     """How one phase ended. `counts` are exact and for the data owner alone.
 
-    `message` may be shown to the vendor; `exit_code` and `seconds` may not.
+    `charge` is in micro-petaflops. `message` may be shown to the vendor; `outcomes`, those of its
+    containers in order, may not.
     """
 
     status: str
     counts: Counts | None = None
     rules: tuple[str, ...] = ()
     message: str = ""
-    exit_code: int | None = None
-    seconds: float = 0.0
+    charge: int = 0
+    outcomes: tuple[Outcome, ...] = ()
 
 
-def evaluate(received: Received, job: Job, run: Run = sandbox.run) -> Evaluation:
-    """Evaluate one submission on the holdout.
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What came of a run: as submitted, and fine-tuned; None for a phase it never came to."""
+
+    baseline: Phase | None
+    tuned: Phase | None = None
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Those that there are, in order."""
+        return tuple(phase for phase in (self.baseline, self.tuned) if phase)
+
+
+def evaluate(received: Received, job: Job, steps: Steps) -> Evaluation:
+    """Evaluate one submission on the holdout, as submitted and fine-tuned.
 
     1. Hash every file of the dataset against its seal, and the holdout against the commitment.
     2. Admit the submission, or refuse it before any of it sees a tile.
-    3. Run it: no network, tiles read-only, one file to write.
-    4. Read its predictions: the only thing that comes back.
-    5. Score them against labels that were never mounted.
+    3. Run it on the holdout as submitted: no network, tiles read-only, one file to write.
+    4. Let it train on the training tiles, in a container without holdout tiles and without output.
+    5. Run it on the holdout anew, with what it has learnt read-only.
+    6. Score what it predicts, the only thing that comes back, against labels that were never
+       mounted.
 
-    A submission that fails is an Evaluation. A sandbox that fails is an exception.
+    A submission that fails is a Phase. A sandbox that fails is an exception.
     """
     check_seal(job.dataset)
     check_commitment(job.dataset)
-    outcome = None
     try:
-        with admit(received, job, run) as admitted:
-            outcome = run(job.predict(admitted.image, admitted.inputs), job.scratch, job.seccomp)
-        _require_ok(outcome)
-        classes = len(job.dataset.classes)
-        predictions = read_predictions(outcome.output, job.dataset.holdout.size, classes)
+        with admit(received, job, steps) as admitted:
+            if job.adapted:
+                return Evaluation(None, _adapted(admitted, job, steps))
+            baseline = _baseline(admitted, job, steps)
+            if job.training is None:
+                return Evaluation(baseline)
+            left = job.compute.after(baseline.charge)
+            return Evaluation(baseline, _tuned(admitted, job, steps, left))
     except SubmissionError as failure:
-        return _failed(failure, outcome)
+        phase = _failed(failure)
+        return Evaluation(None, phase) if job.adapted else Evaluation(phase)
+
+
+def _baseline(admitted: Admitted, job: Job, steps: Steps) -> Phase:
+    return _phase(
+        job, steps, job.compute, lambda left: job.predict(admitted.image, admitted.inputs, left)
+    )
+
+
+def _tuned(admitted: Admitted, job: Job, steps: Steps, left: Compute) -> Phase:
+    """Train, then predict in a fresh container; the model lives no longer than this."""
+    with steps.prepare(job.hold(), job.policy.model_bytes):
+        phase = _phase(
+            job,
+            steps,
+            left,
+            lambda left: job.train(
+                admitted.trainer, admitted.trainer_inputs, left, frames=admitted.ours
+            ),
+            lambda left: job.predict(admitted.image, admitted.tuned_inputs, left, "read"),
+        )
+        if job.keep and phase.status == Status.OK:
+            packed = steps.run(job.pack(job.keep))
+            if packed.status is not Status.OK:
+                job.keep.unlink()  # the scores stand without it
+    return phase
+
+
+def _adapted(admitted: Admitted, job: Job, steps: Steps) -> Phase:
+    """Predict with the model that an earlier run's training left."""
+    assert job.adapted is not None  # noqa: S101 - the flow asks first
+    with steps.prepare(job.hold(), job.policy.model_bytes):
+        _require_unpacked(steps.run(job.unpack(job.adapted)))
+        return _phase(
+            job,
+            steps,
+            job.compute,
+            lambda left: job.predict(admitted.image, admitted.tuned_inputs, left, "read"),
+        )
+
+
+def _phase(
+    job: Job, steps: Steps, compute: Compute, *containers: Callable[[Allowance], Spec]
+) -> Phase:
+    """Run containers one after the other, the last of which predicts, and score that."""
+    outcomes: list[Outcome] = []
+    classes = len(job.dataset.classes)
+    try:
+        for container in containers:
+            _require_left(compute, outcomes)
+            spec = container(compute.allowance(_operations(outcomes, compute)))
+            outcomes.append(steps.run(spec))
+            _require_ok(outcomes[-1], spec.verb)
+        predictions = read_predictions(outcomes[-1].output, job.dataset.holdout.size, classes)
+    except SubmissionError as failure:
+        return _failed(failure, compute, outcomes)
     labels = read_labels(job.dataset.holdout, classes)
     counts = count(labels, predictions, job.dataset.classes, job.dataset.rare)
-    return Evaluation(Status.OK, counts, exit_code=outcome.exit_code, seconds=outcome.seconds)
+    charge = compute.charge(_operations(outcomes, compute))
+    return Phase(Status.OK, counts, charge=charge, outcomes=tuple(outcomes))
+
+
+def _operations(outcomes: list[Outcome], compute: Compute) -> float:
+    allowance = compute.allowance()
+    return sum(outcome.usage.operations(allowance) for outcome in outcomes if outcome.usage)
+
+
+def _require_left(compute: Compute, outcomes: list[Outcome]) -> None:
+    if compute.fits(_operations(outcomes, compute)) and compute.left:
+        return
+    raise SubmissionError(
+        Status.BUDGET_SPENT, "nothing of the vendor's compute budget was left for it."
+    )
 
 
 _ENDINGS = {
-    Status.START_FAILED: "its entry point is missing or not executable in the image.",
+    Status.START_FAILED: "the entry point is missing or not executable in the image.",
     Status.NONZERO_EXIT: "it ended with an exit status other than 0.",
     Status.TIMEOUT: "it was still running at the deadline.",
     Status.OUT_OF_MEMORY: "it asked for more memory than its limit.",
+    Status.BUDGET_SPENT: "it had used up the vendor's compute budget.",
 }
 
 
-def _require_ok(outcome: Outcome) -> None:
+def _require_ok(outcome: Outcome, verb: str) -> None:
     if outcome.status is not Status.OK:
-        raise SubmissionError(outcome.status, _ENDINGS[outcome.status])
+        raise SubmissionError(outcome.status, f"`{verb}`: {_ENDINGS[outcome.status]}")
 
 
-def _failed(failure: SubmissionError, outcome: Outcome | None) -> Evaluation:
-    return Evaluation(
+def _require_unpacked(outcome: Outcome) -> None:
+    if outcome.status is not Status.OK:
+        raise SandboxError(
+            "The adapted model could not be unpacked. Is model_bytes in policies/sandbox.toml as "
+            "large as when it was kept?"
+        )
+
+
+def _failed(
+    failure: SubmissionError, compute: Compute | None = None, outcomes: list[Outcome] | None = None
+) -> Phase:
+    ran = outcomes or []
+    return Phase(
         failure.status,
         rules=(failure.rule,) if isinstance(failure, Refused) else (),
         message=str(failure),
-        exit_code=outcome.exit_code if outcome else None,
-        seconds=outcome.seconds if outcome else 0.0,
+        charge=compute.charge(_operations(ran, compute)) if compute else 0,
+        outcomes=tuple(ran),
     )

@@ -1,4 +1,4 @@
-"""The images we build ourselves: the ONNX runner, and the example submissions.
+"""The images we build ourselves: the ONNX runner and trainer, and the example submissions.
 
     Debian packages + wheels + our files -> one tar -> bytecode by its own Python -> one flat layer
 
@@ -49,7 +49,7 @@ class Recipe:
     packages: tuple[str, ...]
     files: dict[str, str]
     entrypoint: tuple[str, ...]
-    requirements: str | None = None  # below images/
+    requirements: tuple[str, ...] = ()  # below images/
 
 
 MODEL_FILE = ("model_file", "calls", "findings", "protobuf")  # the walk before onnxruntime
@@ -62,12 +62,29 @@ def _onnx(suffix: str) -> Recipe:
         packages=PYTHON,
         files={f"/{rootfs.SITE_PACKAGES}/{name}.py": f"onnx/{name}.py" for name in modules},
         entrypoint=("/usr/bin/python3.11", "-I", "-m", "runner"),
-        requirements=f"onnx/requirements{suffix}.lock",
+        requirements=(f"onnx/requirements{suffix}.lock",),
+    )
+
+
+def _trainer(suffix: str, *requirements: str) -> Recipe:
+    shared = ("runner", "classifier", "preprocessing", *MODEL_FILE)
+    files = {f"/{rootfs.SITE_PACKAGES}/{name}.py": f"onnx/{name}.py" for name in shared}
+    own = sorted((shipped("images") / "trainer").glob("*.py"))
+    own += [shipped("images") / "trainer" / "operators.txt"]
+    files |= {f"/{rootfs.SITE_PACKAGES}/{each.name}": f"trainer/{each.name}" for each in own}
+    return Recipe(
+        repository=f"evaluator/onnx-trainer{suffix}",
+        packages=PYTHON,
+        files=files,
+        entrypoint=("/usr/bin/python3.11", "-I", "-m", "trainer"),
+        requirements=requirements,
     )
 
 
 ONNX_RUNNER = _onnx("")
 ONNX_RUNNER_GPU = _onnx("-gpu")
+ONNX_TRAINER = _trainer("", "trainer/requirements.lock", "trainer/torch-cpu.lock")
+ONNX_TRAINER_GPU = _trainer("-gpu", "trainer/requirements-gpu.txt")
 PROBE = Recipe(
     repository="evaluator/probe",
     packages=PYTHON,
@@ -76,6 +93,12 @@ PROBE = Recipe(
         for module in sorted((shipped("images") / "probe").glob("*.py"))
     },
     entrypoint=("/usr/bin/python3.11", "-I", "-m", "probe"),
+)
+HOLDER = Recipe(
+    repository="evaluator/holder",
+    packages=PYTHON,
+    files={f"/{rootfs.SITE_PACKAGES}/holder.py": "holder/holder.py"},
+    entrypoint=("/usr/bin/python3.11", "-I", "-m", "holder"),
 )
 EXAMPLES = {
     "perl": Recipe(
@@ -92,7 +115,7 @@ EXAMPLES = {
         packages=PYTHON,
         files={f"/opt/{name}": f"examples/torch/{name}" for name in ("predict.py", "weights.pt")},
         entrypoint=("/usr/bin/python3.11", "/opt/predict.py"),
-        requirements="examples/torch/requirements.txt",
+        requirements=("examples/torch/requirements.txt",),
     ),
 }
 
@@ -111,9 +134,24 @@ def build_onnx_runner(progress: Progress, *, gpu: bool = False) -> str:
     return build(ONNX_RUNNER_GPU if gpu else ONNX_RUNNER, progress)
 
 
+def find_onnx_trainer(*, gpu: bool = False) -> str | None:
+    """The local id of the ONNX trainer that today's sources describe, or None."""
+    return find_image(name_of(ONNX_TRAINER_GPU if gpu else ONNX_TRAINER))
+
+
+def build_onnx_trainer(progress: Progress, *, gpu: bool = False) -> str:
+    """Build the ONNX trainer as build_onnx_runner does; it fetches 250 MB, for the GPU 4 GB."""
+    return build(ONNX_TRAINER_GPU if gpu else ONNX_TRAINER, progress)
+
+
 def build_probe(progress: Progress) -> str:
     """Build the probe that `doctor` tries the wall with, as build_onnx_runner does."""
     return build(PROBE, progress)
+
+
+def build_holder(progress: Progress) -> str:
+    """Build what keeps a trained model between two containers, as build_onnx_runner does."""
+    return build(HOLDER, progress)
 
 
 def build_example(name: str, progress: Progress) -> str:
@@ -125,7 +163,7 @@ def name_of(recipe: Recipe) -> str:
     """repository:digest of the recipe, every file it names, and the code that follows it."""
     images = shipped("images")
     named = [*recipe.files.values(), "base/exclude.txt"]
-    named += [recipe.requirements] if recipe.requirements else []
+    named += recipe.requirements
     sources = [images / name for name in named] + [Path(__file__), Path(rootfs.__file__)]
     parts = [hashlib.sha256(source.read_bytes()).hexdigest() for source in sources]
     digest = hashlib.sha256(json.dumps([repr(recipe), *parts]).encode()).hexdigest()
@@ -146,7 +184,8 @@ def build(recipe: Recipe, progress: Progress) -> str:
         else:
             _debian_packages_in_container(recipe.packages, folder / "base.tar")
         progress("fetching wheels")
-        wheels = rootfs.fetch_wheels(images / recipe.requirements) if recipe.requirements else []
+        locks = [images / name for name in recipe.requirements]
+        wheels = [wheel for lock in locks for wheel in rootfs.fetch_wheels(lock)]
         progress(f"building {name}")
         files = {inside: images / source for inside, source in recipe.files.items()}
         program = recipe.entrypoint[0].lstrip("/")

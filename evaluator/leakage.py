@@ -22,8 +22,8 @@ class Account:
     budget: int
 
 
-def phase_bits(holdout: Holdout, grid: Grid) -> float:
-    """Return log2(M + s - 1), M the scored records of one phase and s the statuses.
+def phase_bits(holdout: Holdout, grid: Grid, charges: int) -> float:
+    """Return log2((M + s - 1) c): M scored records of a phase, s statuses, c values of its charge.
 
     M is the product of min(n, steps) + 1 over the independent figures: accuracy, each class's
     recall, and accuracy on the rare classes (everything else is a function of these). Where
@@ -40,7 +40,7 @@ def phase_bits(holdout: Holdout, grid: Grid) -> float:
         * prod(_values(tiles, grid.recall) for tiles in sizes)
         * _values(rare, grid.rare_accuracy)
     )
-    return bits(scored + len(STATUSES) - 1)
+    return bits((scored + len(STATUSES) - 1) * charges)
 
 
 def release_bits(longest: int, slot: int) -> float:

@@ -1,67 +1,192 @@
-"""An official run: the main flow on a workspace, alone on its host, with a record at its end."""
+"""An official run: the main flow on a workspace, in a slot of its host, with a record at its end.
+
+run_officially(workspace, request, ...)    hand a submission in and run it
+run_next(workspace, ...)                   run whose turn it is
+run_adapted(workspace, run, ...)           run what an earlier run has trained, once more
+"""
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import secrets
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 import sandbox
-from evaluator.admission import receive, sweep_images
+from evaluator.adapted import keep_adapted, open_adapted, sweep_adapted
+from evaluator.admission import Received, sweep_images
 from evaluator.admission_policy import load_admission_policy
+from evaluator.calibration import load_or_measure
+from evaluator.compute import Compute
+from evaluator.dataset.copies import own_copy
 from evaluator.dataset.sealed import open_dataset
 from evaluator.doctor.examine import Subject
 from evaluator.doctor.gate import require_sealed
 from evaluator.errors import OwnerError
 from evaluator.evaluate import evaluate
 from evaluator.gpu_self_test import gpu_scrub
-from evaluator.images import build_onnx_runner, find_onnx_runner
-from evaluator.job import Job
+from evaluator.images import build_holder, build_onnx_runner, build_onnx_trainer
+from evaluator.job import Images, Job
+from evaluator.ledger import TakenError, open_ledger
+from evaluator.queue import drop_ended, folder, give_back, limits_of, submit, sweep
 from evaluator.record import Issuer, Record, finish_records, reserved, write_record
-from evaluator.workspace import VENDOR, gpus_of, shipped
+from evaluator.workspace import gpus_of, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from securesystemslib.signer import Signer
 
-    from evaluator.admission_policy import AdmissionPolicy
-    from evaluator.submission import Submission
+    from evaluator.ledger import Queued
+    from evaluator.queue import Request
     from evaluator.workspace import Settings, Workspace
+    from sandbox import Frame, Outcome, Spec
 
 
-def run_officially(
-    workspace: Workspace,
-    submission: Submission,
-    vendor: str,
-    signer: Signer,
-    say: Callable[[str], None],
-) -> Record:
-    """Evaluate a submission on the workspace's holdout and write its signed result.
+class _SpentError(OwnerError):
+    """Nothing is left of a vendor's compute, so a run of it is not started, and owes nothing."""
 
-    Raises OwnerError or SandboxError with nothing written; a submission that fails has a
-    Record like any other. `say` gets a line before each slow step.
+    def __init__(self) -> None:
+        super().__init__(
+            "Nothing is left of the vendor's compute budget, so nothing was run. `evaluator "
+            "status` shows the account, `evaluator vendors change` changes it."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Who is told what happens: a line before each slow step, and numbers of our own trainer."""
+
+    say: Callable[[str], None]
+    frames: Callable[[Frame], None] | None = None
+
+
+def run_officially(workspace: Workspace, request: Request, signer: Signer, told: Told) -> Record:
+    """Hand a submission in, evaluate it on the workspace's holdout, and write its signed result.
+
+    Raises OwnerError or SandboxError with nothing written and nothing charged; a submission that
+    fails has a Record like any other.
+    """
+    _require_runnable(workspace.settings())
+    number = submit(workspace, request, told.say)
+    try:
+        record = run_next(workspace, signer, told, number)
+    except BaseException as error:
+        with sandbox.uninterrupted():
+            give_back(workspace, number, error)
+        raise
+    assert record is not None  # noqa: S101 - it was there to be run
+    return record
+
+
+def run_next(
+    workspace: Workspace, signer: Signer, told: Told, number: int | None = None
+) -> Record | None:
+    """Evaluate the submission `number`, or whose turn it is; None where nobody waits."""
+    settings = workspace.settings()
+    with _slot(workspace, settings, told) as slot:
+        while True:
+            with open_ledger(workspace.ledger) as ledger:
+                queued = ledger.next() if number is None else ledger.queued(number)
+            if queued is None:
+                return None
+            try:
+                return _run(workspace, settings, queued, signer, told, slot)
+            except TakenError:
+                if number is not None:
+                    raise
+            except _SpentError:
+                give_back(workspace, queued.id, _SpentError())
+                if number is not None:
+                    raise
+                told.say(f"Submission {queued.id} is given back: its vendor has no compute left.")
+            finally:
+                with sandbox.uninterrupted():
+                    drop_ended(workspace, queued.id)
+
+
+def run_adapted(workspace: Workspace, run: str, signer: Signer, told: Told) -> Record:
+    """Predict on today's holdout with the model that the training of `run` left, and sign it.
+
+    It is the owner's own run: it takes no quota and is charged to nobody, but its bits count.
     """
     settings = workspace.settings()
-    _require_runnable(settings, vendor)
-    with sandbox.host_lock(lambda: say("Another run has this host; waiting for its end ...")):
-        admission = load_admission_policy(workspace.admission_policy)
-        _sweep(workspace, admission)
-        with _scratch(workspace) as (run, scratch):
-            job = _job(workspace, settings, admission, run, scratch, say)
-            issuer = Issuer(workspace, settings.publish, vendor, signer)
+    with _slot(workspace, settings, told) as slot:
+        adapted = open_adapted(workspace, run)
+        with _scratch(workspace) as (name, scratch):
+            job = _job(workspace, settings, adapted.vendor, name, scratch, told, slot)
+            job = replace(job, adapted=adapted.model)
+            issuer = _issuer(workspace, settings, adapted.vendor, signer)
             with sandbox.gpu_locks(job.gpus), reserved(issuer, job):
-                say("Receiving the submission ...")
-                received = receive(submission, scratch, job.largest)
-                say(f"Evaluating on {job.dataset.holdout.size} tiles ...")
-                evaluation = evaluate(received, job)
-                _scrub(job, say)
-                return write_record(issuer, job, received, evaluation)
+                evaluation = evaluate(adapted.received, job, _steps(job, told))
+                _scrub(job, told.say)
+                return write_record(issuer, job, adapted.received, evaluation)
+
+
+def _run(  # noqa: PLR0913, PLR0917 - what a run is made of
+    workspace: Workspace,
+    settings: Settings,
+    queued: Queued,
+    signer: Signer,
+    told: Told,
+    slot: int,
+) -> Record:
+    received = Received(
+        kind=queued.kind,
+        digest_of=queued.digest_of,
+        sha256=queued.sha256,
+        size=queued.size,
+        file=folder(workspace, queued.id) / "submission",
+        content=queued.content,
+    )
+    with _scratch(workspace) as (run, scratch):
+        job = _job(workspace, settings, queued.vendor, run, scratch, told, slot)
+        job = replace(job, phases=queued.phases, recipe=queued.recipe)
+        if not job.compute.left:
+            raise _SpentError
+        issuer = _issuer(workspace, settings, queued.vendor, signer)
+        with sandbox.gpu_locks(job.gpus), reserved(issuer, job, queued.id):
+            keeps = settings.training.keep_adapted_model and queued.phases == "both"
+            with keep_adapted(workspace, job, queued.vendor, received, wanted=keeps) as keeping:
+                evaluation = evaluate(received, keeping.job, _steps(job, told))
+                _scrub(job, told.say)
+                return write_record(issuer, keeping.kept(), received, evaluation)
+
+
+@dataclass(frozen=True, slots=True)
+class _Announced:
+    """The steps of a run, each said before it is taken."""
+
+    steps: sandbox.Steps
+    tiles: dict[str, int]
+    say: Callable[[str], None]
+
+    def prepare(self, holder: Spec, size: int) -> AbstractContextManager[None]:
+        return self.steps.prepare(holder, size)
+
+    def run(self, spec: Spec) -> Outcome:
+        lines = {
+            "check": "Looking at the model, without any tile ...",
+            "predict": "Predicting {predict} tiles{learnt} ...",
+            "train": "Training on {train} tiles ...",
+            "keep": "Packing the adapted model ...",
+            "restore": "Unpacking the adapted model ...",
+        }
+        learnt = " with what it has learnt" if spec.model else ""
+        self.say(lines[spec.verb].format(**self.tiles, learnt=learnt))
+        return self.steps.run(spec)
+
+
+def _steps(job: Job, told: Told) -> _Announced:
+    training = job.dataset.training
+    tiles = {"predict": job.dataset.holdout.size, "train": training.size if training else 0}
+    steps = sandbox.Steps(job.scratch, job.seccomp, told.frames)
+    return _Announced(steps, tiles, told.say)
 
 
 def _scrub(job: Job, say: Callable[[str], None]) -> None:
@@ -77,19 +202,8 @@ def _scrub(job: Job, say: Callable[[str], None]) -> None:
         say("The memory of the GPUs could not be overwritten; reset them before the next run.")
 
 
-def _require_runnable(settings: Settings, vendor: str) -> None:
+def _require_runnable(settings: Settings) -> None:
     """Stop before any work where the operator's own words cannot be followed."""
-    if not VENDOR.fullmatch(vendor):
-        raise OwnerError(
-            "A vendor's name is 1 to 63 lower-case letters, digits and hyphens, and starts with "
-            "no hyphen: it becomes the name of a directory."
-        )
-    today = dt.datetime.now(dt.UTC).date()
-    if not settings.window.opens <= today <= settings.window.closes:
-        raise OwnerError(
-            f"The window is {settings.window.opens} to {settings.window.closes} and today is "
-            f"{today} (UTC). Change [window] in evaluator.toml to open it."
-        )
     cores = os.cpu_count() or 1
     if settings.resources.cpus > cores:
         raise OwnerError(
@@ -97,16 +211,56 @@ def _require_runnable(settings: Settings, vendor: str) -> None:
             "Lower resources.cpus."
         )
     settings.publish.grid()  # a grid without exact decimals raises
+    budget = limits_of(settings).micro_petaflops
+    if budget % settings.publish.charge_steps:
+        raise OwnerError(
+            f"{settings.limits.petaflops} PF are no whole number of millionths in each of "
+            f"{settings.publish.charge_steps} steps. Change limits.petaflops or "
+            "publish.charge_steps in evaluator.toml."
+        )
 
 
-def _sweep(workspace: Workspace, admission: AdmissionPolicy) -> None:
-    """Remove what a killed run left; the lock says that no run is alive."""
+@contextmanager
+def _slot(workspace: Workspace, settings: Settings, told: Told) -> Iterator[int]:
+    """A place on this host, with what killed runs left removed."""
+    _require_runnable(settings)
+    waiting = "Another run has this host; waiting for its end ..."
+    slots = len(settings.resources.slots)
+    with sandbox.host_slot(slots, lambda: told.say(waiting)) as slot:
+        with sandbox.sweep_lock():
+            _sweep(workspace, [slot] if slots > 1 else _slots_with_images(workspace))
+        yield slot
+
+
+def _known_images(workspace: Workspace, slot: int) -> Path:
+    """The record of a slot's admitted images: what it drops, no other slot's run is using."""
+    record = workspace.known_images
+    return record.with_name(f"{record.stem}-{slot}{record.suffix}") if slot else record
+
+
+def _slots_with_images(workspace: Workspace) -> list[int]:
+    """Every slot that there ever was, for whoever has the host alone."""
+    record = workspace.known_images
+    names = (path.stem for path in workspace.root.glob(f"{record.stem}-[0-9]*{record.suffix}"))
+    return [0, *(int(name.rpartition("-")[2]) for name in names)]
+
+
+def _sweep(workspace: Workspace, slots: list[int]) -> None:
+    """Remove what killed runs left; whoever holds a run's lock is alive."""
     sandbox.remove_leftovers(sandbox.connect())
     sandbox.remove_images()
-    sweep_images(workspace.scratch, workspace.known_images, admission)
+    admission = load_admission_policy(workspace.admission_policy)
+    for slot in slots:
+        sweep_images(workspace.scratch, _known_images(workspace, slot), admission)
     for left in workspace.scratch.glob("*"):
-        shutil.rmtree(left)
-    finish_records(workspace)
+        if not sandbox.is_alive(left.name):
+            with suppress(FileNotFoundError):  # a run of another slot has just ended by itself
+                shutil.rmtree(left)
+    with open_ledger(workspace.ledger) as ledger:
+        dead = [entry.run for entry in ledger.running() if not sandbox.is_alive(entry.run)]
+    finish_records(workspace, dead)
+    sweep(workspace)
+    sweep_adapted(workspace)
 
 
 @contextmanager
@@ -114,51 +268,95 @@ def _scratch(workspace: Workspace) -> Iterator[tuple[str, Path]]:
     """A new run's name, and a directory that no other user enters, gone at the end."""
     run = secrets.token_hex(8)
     path = workspace.scratch / run
-    path.mkdir(mode=0o700, parents=True)
-    try:
-        yield run, path
-    finally:
-        with sandbox.uninterrupted():
-            shutil.rmtree(path)
+    with sandbox.run_lock(run):
+        path.mkdir(mode=0o700, parents=True)
+        try:
+            yield run, path
+        finally:
+            with sandbox.uninterrupted():
+                shutil.rmtree(path)
+
+
+def _issuer(workspace: Workspace, settings: Settings, vendor: str, signer: Signer) -> Issuer:
+    usual = limits_of(settings)
+    with open_ledger(workspace.ledger) as ledger:
+        budget = ledger.vendor(vendor).limits(usual).micro_petaflops
+    return Issuer(workspace, settings.publish, vendor, signer, usual, budget, settings.fees.cents)
+
+
+def _compute(workspace: Workspace, settings: Settings, vendor: str, told: Told) -> Compute:
+    """What a run may use: all that its vendor has left, in whole steps."""
+    resources, usual = settings.resources, limits_of(settings)
+    peaks = load_or_measure(
+        workspace.calibration, gpus_of(resources), resources.gpu_peak_flops, told.say
+    )
+    with open_ledger(workspace.ledger) as ledger:
+        budget = ledger.vendor(vendor).limits(usual).micro_petaflops
+        left = ledger.petaflops_left(vendor, usual)
+    step, rest = divmod(budget, settings.publish.charge_steps)
+    if rest:
+        raise OwnerError(
+            f"The petaflops of {vendor} are no whole number of millionths in each of "
+            f"{settings.publish.charge_steps} steps. `evaluator vendors change` sets others."
+        )
+    return Compute(
+        left=left - left % step,
+        step=step,
+        cpu=peaks.cpu,
+        gpu=peaks.gpu,
+        gpu_memory=resources.gpu_memory_bytes if resources.gpus else 0,
+    )
 
 
 def _job(  # noqa: PLR0913, PLR0917 - a job is what all of these say
     workspace: Workspace,
     settings: Settings,
-    admission: AdmissionPolicy,
+    vendor: str,
     run: str,
     scratch: Path,
-    say: Callable[[str], None],
+    told: Told,
+    slot: int,
 ) -> Job:
-    gpus = gpus_of(settings.resources)
+    resources = settings.resources
+    gpus = gpus_of(resources, slot)
     policy = sandbox.load_policy(workspace.sandbox_policy)
+    admission = load_admission_policy(workspace.admission_policy)
     if gpus and policy.runtime == "runsc":
         raise OwnerError(
             "GPUs are passed under runc only: gVisor drops devices without a word, and the run "
             "would be a CPU's. Set runtime in policies/sandbox.toml, or gpus in evaluator.toml."
         )
-
-    resources = settings.resources
-    # Limits that contradict each other are told before anything is copied.
-    policy.limits("predict", resources.cpus, resources.memory_bytes)
+    # Limits that contradict each other are told before anything runs.
+    for verb in ("predict", "train"):
+        policy.limits(verb, resources.cpus, resources.memory_bytes)
     subject = Subject(policy, admission, resources.cpus, resources.memory_bytes, gpus, scratch)
-
-    @cache  # asked for several times in a run, and it must be one image
-    def runner() -> str:
-        return find_onnx_runner(gpu=bool(gpus)) or build_onnx_runner(say, gpu=bool(gpus))
-
+    with sandbox.sweep_lock():  # a wall that is tried is no leftover
+        proof = require_sealed(subject, workspace.wall, told.say)
     return Job(
         run=run,
-        dataset=open_dataset(workspace.data),
+        dataset=open_dataset(own_copy(workspace.data, workspace.copy(slot))),
+        phases="baseline",
         policy=policy,
         admission=admission,
         seccomp=(shipped("policies") / "seccomp.json").read_text(),
-        proof=require_sealed(subject, workspace.wall, say),
+        proof=proof,
         scratch=scratch,
         cpus=resources.cpus,
         memory=resources.memory_bytes,
         gpus=gpus,
         largest=settings.limits.submission_bytes,
-        runner=runner,
-        known_images=workspace.known_images,
+        compute=_compute(workspace, settings, vendor, told),
+        images=_images(told.say, gpu=bool(gpus)),
+        cpuset=resources.slots[slot] if resources.slots else "",
+        co_resident=len(resources.slots) > 1,
+        known_images=_known_images(workspace, slot),
+    )
+
+
+def _images(say: Callable[[str], None], *, gpu: bool) -> Images:
+    """Images of ours, each asked for several times in a run, and it must be one image."""
+    return Images(
+        runner=cache(lambda: build_onnx_runner(say, gpu=gpu)),
+        trainer=cache(lambda: build_onnx_trainer(say, gpu=gpu)),
+        holder=cache(lambda: build_holder(say)),
     )

@@ -12,8 +12,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from evaluator import leakage
-from evaluator.scoring import PLACES, Grid, Holdout, Published, derive
-from evaluator.status import UNTOUCHED, Failure, Status
+from evaluator.petaflops import MICRO
+from evaluator.scoring import PLACES, Difference, Grid, Holdout, Published, derive
+from evaluator.status import UNTOUCHED, Failure
 
 
 def _is_step(value: float) -> float:
@@ -34,6 +35,12 @@ def _is_tenths(value: float) -> float:
     return value
 
 
+def _is_micro(value: float) -> float:
+    if round(value * MICRO) / MICRO != value:
+        raise ValueError("petaflops are given in millionths")
+    return value
+
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ImageId = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Word = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+~_-]{0,63}$")]
@@ -49,6 +56,11 @@ Step = Annotated[float, Field(ge=1 / PLACES, le=1), AfterValidator(_is_step)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Bits = Annotated[float, Field(ge=0, le=2**40), AfterValidator(_is_tenths)]
 Interval = tuple[Share, Share]
+Change = Annotated[float, Field(ge=-1, le=1)]
+ChangeInterval = tuple[Change, Change]
+RunName = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+Petaflops = Annotated[float, Field(ge=0, le=1e9), AfterValidator(_is_micro)]
+Peak = Annotated[float, Field(gt=0)]
 
 
 class Model(BaseModel):
@@ -144,15 +156,52 @@ class Wall(Model):
 
 
 class Sandbox(Model):
-    """The wall as it was; `runner` is the id of our ONNX image, null for a vendor's own image."""
+    """The wall as it was; `runner` and `trainer` are our images, null where a vendor's own ran.
+
+    `co_resident` says whether runs of other submissions could stand beside it on its host, with
+    CPUs or GPUs and a copy of the tiles of their own.
+    """
 
     runtime: Word
     engine: Word
     runner: ImageId | None
+    trainer: ImageId | None
+    co_resident: bool
     device: Literal["cpu", "cuda"]
     cpus: Annotated[float, Field(gt=0)]
     memory_bytes: Annotated[int, Field(gt=0)]
     wall: Wall
+
+
+class Compute(Model):
+    """What a vendor may use in the window, in petaflops (1e15 operations), and how it is charged.
+
+    A charge is the time that devices were busy times their peak, in operations a second, rounded
+    up to whole steps: `evaluator.compute` has the formula.
+    """
+
+    budget: Annotated[Petaflops, Field(gt=0)]
+    step: Annotated[Petaflops, Field(gt=0)]
+    cpu_peak: Peak
+    gpu_peak: Peak | None
+
+    @model_validator(mode="after")
+    def _whole_steps(self) -> Self:
+        if round(self.budget * MICRO) % round(self.step * MICRO):
+            raise ValueError("the budget is not a whole number of steps")
+        return self
+
+    @property
+    def charges(self) -> int:
+        """How many values the charge of a phase can take."""
+        return round(self.budget * MICRO) // round(self.step * MICRO) + 1
+
+
+class Training(Model):
+    """What the fine-tuned phase was trained on and by: `recipe` is the vendor's own, if any."""
+
+    tiles: Annotated[int, Field(ge=1)]
+    recipe: DigestSet | None
 
 
 class Steps(Model):
@@ -182,6 +231,7 @@ class ScoredPhase(Model):
     """
 
     status: Literal["OK"]
+    charge: Petaflops
     accuracy: Share
     accuracy_interval: Interval
     macro_recall: Share
@@ -192,9 +242,9 @@ class ScoredPhase(Model):
     recall_interval: dict[ClassName, Interval] | None
 
     @classmethod
-    def of(cls, published: Published, grid: Grid, holdout: Holdout) -> Self:
+    def of(cls, published: Published, grid: Grid, holdout: Holdout, charge: float) -> Self:
         """Return the phase with everything that follows from the published steps."""
-        return cls(status="OK", **asdict(derive(published, grid, holdout)))
+        return cls(status="OK", charge=charge, **asdict(derive(published, grid, holdout)))
 
 
 class RefusedPhase(Model):
@@ -205,18 +255,65 @@ class RefusedPhase(Model):
 
 
 class FailedPhase(Model):
-    """The phase failed; its status is all that is said."""
+    """The phase failed; its status is all that is said, and what it used up to then."""
 
     status: Failure
+    charge: Petaflops
 
 
 Phase = Annotated[ScoredPhase | RefusedPhase | FailedPhase, Field(discriminator="status")]
 
 
-class Phases(Model):
-    """As submitted; fine-tuning and the difference to it will stand beside it."""
+class Gain(Model):
+    """Fine-tuned minus baseline; everything in it follows from the figures of the two phases.
 
-    baseline: Phase
+    Intervals are Newcombe's hybrid score intervals (method 10), as if the phases had been measured
+    on different tiles.
+    """
+
+    accuracy: Change
+    accuracy_interval: ChangeInterval
+    macro_recall: Change
+    rare_accuracy: Change
+    rare_accuracy_interval: ChangeInterval | None
+    rare_recall: Change
+    recall: dict[ClassName, Change]
+
+    @classmethod
+    def of(cls, gained: Difference) -> Self:
+        """Return the differences as they are published."""
+        return cls(**asdict(gained))
+
+
+class Phases(Model):
+    """As submitted, and fine-tuned on the owner's training tiles; null for what was not run.
+
+    `gain` is there where both were scored. Without a baseline it is a model that an earlier run,
+    `adapted`, has trained, on today's holdout.
+    """
+
+    baseline: Phase | None
+    tuned: Phase | None
+    gain: Gain | None
+    adapted: RunName | None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        scored = [isinstance(each, ScoredPhase) for each in (self.baseline, self.tuned)]
+        if (self.gain is not None) != all(scored):
+            raise ValueError("a gain is there where both phases were scored, and nowhere else")
+        late = isinstance(self.tuned, RefusedPhase) and not self.adapted
+        if late or (isinstance(self.baseline, RefusedPhase) and self.tuned):
+            raise ValueError("a submission is refused before any phase of it")
+        if (self.baseline is None) != (self.adapted is not None):
+            raise ValueError("a run without a baseline names the run that trained")
+        if self.baseline is None and self.tuned is None:
+            raise ValueError("there is no phase")
+        return self
+
+    def all(self) -> tuple[ScoredPhase | RefusedPhase | FailedPhase, ...]:
+        """Those that there are, in order."""
+        return tuple(phase for phase in (self.baseline, self.tuned) if phase)
 
 
 class Release(Model):
@@ -245,7 +342,7 @@ class Release(Model):
 class About(Model):
     """What a result says whatever came of the run."""
 
-    run: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    run: RunName
     vendor: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
     release: Release
     submission: Submission
@@ -253,18 +350,22 @@ class About(Model):
     dataset: Dataset
     policy: Policy
     sandbox: Sandbox
+    compute: Compute
+    training: Training | None
     grid: Steps
 
 
 class LeakageBits(Model):
     """Bits this record can carry, in tenths, and what has been spent of the budget for them.
 
-    `baseline` is the phase, `release` the slot of its release, `run` their sum. `dataset` is the
+    `baseline` and `tuned` are the phases, 0 for one that is not there or met no tile, `release` the
+    slot of its release, `run` their sum. `dataset` is the
     sum over all results of this data set so far, of all vendors and versions, with this one;
     `budget` is what it may become. It tells nothing that those results do not.
     """
 
     baseline: Bits
+    tuned: Bits
     release: Bits
     run: Bits
     dataset: Bits
@@ -277,14 +378,19 @@ class LeakageBits(Model):
         return self
 
     @classmethod
-    def of(cls, status: Status, about: About, account: leakage.Account) -> Self:
-        """Return the bits of a record; the phase has none where it never met a tile."""
+    def of(cls, phases: Phases, about: About, account: leakage.Account) -> Self:
+        """Return the bits of a record; a phase has none where it never met a tile."""
         holdout, grid = about.dataset.holdout(), about.grid.grid()
-        baseline = 0.0 if status in UNTOUCHED else leakage.phase_bits(holdout, grid)
+        one = leakage.phase_bits(holdout, grid, about.compute.charges)
+        baseline, tuned = (
+            0.0 if phase is None or phase.status in UNTOUCHED else one
+            for phase in (phases.baseline, phases.tuned)
+        )
         release = leakage.release_bits(about.release.longest_seconds, about.release.slot)
-        run = leakage.total(baseline, release)
+        run = leakage.total(baseline, tuned, release)
         return cls(
             baseline=baseline,
+            tuned=tuned,
             release=release,
             run=run,
             dataset=leakage.total(account.released, run),
@@ -297,3 +403,9 @@ class Predicate(About):
 
     phases: Phases
     leakage_bits: LeakageBits
+
+    @model_validator(mode="after")
+    def _trained(self) -> Self:
+        if self.phases.tuned and not self.phases.adapted and self.training is None:
+            raise ValueError("a phase was fine-tuned on no tiles")
+        return self

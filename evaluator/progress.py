@@ -51,6 +51,16 @@ def stages() -> Iterator[Callable[[str], None]]:
         yield lambda line: spinner.update(task, description=line)
 
 
+def training_line(frame: tuple[int, ...]) -> str:
+    """A frame of our own trainer as a line; its numbers are bounded, since a model was near them.
+
+    frame: number, epoch, epochs, step, steps, loss x 1e6, validation accuracy x 1e4 or -1, ms.
+    """
+    _, epoch, epochs, step, steps, loss, right, _ = (max(-1, min(n, 10**12)) for n in frame)
+    line = f"Training: epoch {epoch} of {epochs}, step {step} of {steps}, loss {loss / 1e6:.3f}"
+    return line if right < 0 else f"{line}, validation accuracy {right / 100:.1f} %"
+
+
 @contextmanager
 def _bar() -> Iterator[Callable[[str, int, int], None]]:
     columns = (

@@ -20,27 +20,32 @@ import sandbox
 from evaluator import __version__, leakage
 from evaluator.errors import OwnerError, VerificationError
 from evaluator.files import sync, write_new
-from evaluator.leak_ledger import open_ledger
+from evaluator.ledger import open_ledger
+from evaluator.petaflops import MICRO, petaflops
 from evaluator.predicate import (
     About,
     Commitment,
+    Compute,
     Dataset,
     DigestSet,
     Evaluator,
     Policy,
+    RefusedPhase,
     Release,
     Sandbox,
     Steps,
     Submission,
+    Training,
     Wall,
 )
+from evaluator.queue import reason
 from evaluator.result import Result, private_document
 from evaluator.signing import sign
 from evaluator.spending import longest_run, most_bits, published_holdout
 from evaluator.verify import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from securesystemslib.signer import Signer
@@ -48,7 +53,9 @@ if TYPE_CHECKING:
     from evaluator.admission import Received
     from evaluator.evaluate import Evaluation
     from evaluator.job import Job
-    from evaluator.leak_ledger import Ledger
+    from evaluator.ledger import Ledger, Limits, RunRow
+    from evaluator.ledger_rows import Reason
+    from evaluator.predicate import Predicate
     from evaluator.proof import Proof
     from evaluator.workspace import Publish, Workspace
 
@@ -65,74 +72,135 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Who signs about whom, and where the documents go."""
+    """Who signs about whom, where the documents go, and what the vendor may use and owes.
+
+    `budget` is the vendor's, in micro-petaflops, and `limits` the workspace's.
+    """
 
     workspace: Workspace
     publish: Publish
     vendor: str
     signer: Signer
+    limits: Limits
+    budget: int
+    fee_cents: int
 
 
 def write_record(issuer: Issuer, job: Job, received: Received, evaluation: Evaluation) -> Record:
     """Sign the rounded result, and write both documents and their row of the ledger, or nothing.
 
-    The ledger has the result's true bits before the signed file gets its name.
+    The ledger has the result's true bits and charges before the signed file gets its name. No
+    other result is written meanwhile: each states the sum of the bits of all before it.
     """
     about, workspace = _about(job, issuer, received), issuer.workspace
     private, signed = workspace.private(job.run), workspace.result(issuer.vendor, job.run)
-    facts = _facts(received, evaluation, issuer.vendor)
-    exact = private_document(job.run, facts, evaluation.counts).encode()
-    with open_ledger(workspace.ledger) as ledger:
+    exact = private_document(job.run, _facts(received, issuer.vendor, job), evaluation).encode()
+    with sandbox.sweep_lock(), sandbox.uninterrupted(), open_ledger(workspace.ledger) as ledger:
         account = leakage.Account(ledger.released(), issuer.publish.leakage_budget_bits)
-        result = _result(received, about, evaluation, account)
+        adapted = job.adapted.parent.name if job.adapted else None
+        result = Result.of(received.sha256, about, evaluation, account, adapted)
         bundle = sign(result.payload(), issuer.signer)
-        ledger.settle(job.run, result.predicate.leakage_bits.run)
+        bits = result.predicate.leakage_bits.run
+        # The owner's own run of an adapted model is metered, and charged to nobody.
+        charges = (0, 0) if job.adapted else _charges(evaluation)
+        ledger.settle(job.run, bits, _statuses(evaluation), charges, issuer.fee_cents)
         _write_both((signed, bundle), (private, exact), lambda: ledger.release(job.run))
     return Record(evaluation, result, signed, private)
 
 
-def reserve(issuer: Issuer, job: Job) -> None:
-    """Set aside the bits that the run's result may carry; OwnerError where they are not left."""
-    bits = most_bits(job.dataset, issuer.publish, job.policy)
+def _charges(evaluation: Evaluation) -> tuple[int, int]:
+    baseline, tuned = evaluation.baseline, evaluation.tuned
+    return (baseline.charge if baseline else 0, tuned.charge if tuned else 0)
+
+
+def _statuses(evaluation: Evaluation) -> tuple[str | None, str | None]:
+    baseline, tuned = evaluation.baseline, evaluation.tuned
+    return (baseline.status if baseline else None, tuned.status if tuned else None)
+
+
+def reserve(issuer: Issuer, job: Job, submission: int | None = None) -> None:
+    """Set aside the bits and the compute of a run; OwnerError where they are not left."""
+    bits = most_bits(job.dataset, issuer.publish, job.policy, job.phases)
     with open_ledger(issuer.workspace.ledger) as ledger:
-        budget = issuer.publish.leakage_budget_bits
-        ledger.reserve(job.run, issuer.vendor, job.dataset.version, bits, budget)
+        ledger.start(
+            job.run,
+            submission,
+            issuer.vendor,
+            job.dataset.version,
+            bits=bits,
+            bit_budget=issuer.publish.leakage_budget_bits,
+            micro_petaflops=0 if job.adapted else job.compute.left,
+            limits=None if job.adapted else issuer.limits,
+        )
 
 
 @contextmanager
-def reserved(issuer: Issuer, job: Job) -> Iterator[None]:
-    """As `reserve`, and give the bits back where no result came of the block."""
+def reserved(issuer: Issuer, job: Job, submission: int | None = None) -> Iterator[None]:
+    """As `reserve`, and give everything back where no result came of the block."""
     try:
-        reserve(issuer, job)
+        reserve(issuer, job, submission)
         yield
-    except BaseException:
+    except BaseException as error:
         # What cannot be settled now, on a full disk for one, is settled before the next run.
         with sandbox.uninterrupted(), suppress(OwnerError, sandbox.SandboxError, OSError):
-            finish_records(issuer.workspace)
+            finish_records(issuer.workspace, [job.run], reason(error))
         raise
 
 
-def finish_records(workspace: Workspace) -> None:
-    """Settle what a run left that was killed at any moment, in its documents and in the ledger.
+def finish_records(workspace: Workspace, dead: Collection[str], why: Reason = "killed") -> None:
+    """Settle what `dead` runs left, at whatever moment they ended, in documents and in the ledger.
 
     Both documents are complete before the signed one gets its name. From then on the run
-    counts, so its exact counts are kept as well; before that, nothing of it is, and its bits
-    are given back: nothing left the machine. A result of which the ledger has no row is added to
-    it, so that a ledger restored from a backup, or lost, still counts all that was released.
+    counts, so its exact counts are kept as well; before that, nothing of it is, and what it had
+    taken is given back: nothing left the machine. A result of which the ledger has no row is added
+    to it, so that a ledger restored from a backup, or lost, still counts all that was released.
     """
-    _finish_documents(workspace)
+    _finish_documents(workspace, dead)
     signed = {path.name.partition(".")[0]: path for path in workspace.results()}
     with open_ledger(workspace.ledger) as ledger:
-        known = {entry.run: entry for entry in ledger.entries()}
+        known = {entry.run for entry in ledger.runs()}
         for run, path in signed.items():
             if run not in known:
                 _adopt(path, workspace, ledger)
-        for run in (run for run, entry in known.items() if entry.state == "reserved"):
-            settle = ledger.release if run in signed else ledger.give_back
-            settle(run)
+        for entry in ledger.running():
+            if entry.run in dead:
+                _settle(entry, signed.get(entry.run), workspace, ledger, why)
+
+
+def _settle(
+    entry: RunRow, signed: Path | None, workspace: Workspace, ledger: Ledger, why: Reason
+) -> None:
+    """Give a run its end: its result is there, or nothing came of it."""
+    if signed is None:
+        ledger.abort(entry.run, why)
+        return
+    if entry.state == "reserved":  # an older ledger: this result had been settled once
+        found = _own(signed, workspace)
+        ledger.settle(
+            entry.run,
+            found.leakage_bits.run,
+            _stated_statuses(found),
+            (0, 0) if found.phases.adapted else _stated_charges(found),
+            workspace.settings().fees.cents,
+        )
+    ledger.release(entry.run)
 
 
 def _adopt(path: Path, workspace: Workspace, ledger: Ledger) -> None:
+    found = _own(path, workspace)
+    ledger.adopt(
+        found.run,
+        found.vendor,
+        found.dataset.version,
+        found.leakage_bits.run,
+        statuses=_stated_statuses(found),
+        micro_petaflops=(0, 0) if found.phases.adapted else _stated_charges(found),
+        day=dt.datetime.fromisoformat(found.release.at).date(),
+    )
+
+
+def _own(path: Path, workspace: Workspace) -> Predicate:
+    """What a signed result says; OwnerError unless it is this workspace's, under its own name."""
     unknown = OwnerError(
         f"The ledger does not know {path}, and keys/signing.pub does not verify it as the result "
         "of that name, so its bits cannot be counted. Restore ledger.sqlite from a backup, or move "
@@ -144,27 +212,31 @@ def _adopt(path: Path, workspace: Workspace, ledger: Ledger) -> None:
         raise unknown from error
     if workspace.result(found.vendor, found.run) != path:
         raise unknown
-    ledger.adopt(found.run, found.vendor, found.dataset.version, found.leakage_bits.run)
+    return found
 
 
-def _finish_documents(workspace: Workspace) -> None:
+def _stated_statuses(found: Predicate) -> tuple[str | None, str | None]:
+    baseline, tuned = found.phases.baseline, found.phases.tuned
+    return (baseline.status if baseline else None, tuned.status if tuned else None)
+
+
+def _stated_charges(found: Predicate) -> tuple[int, int]:
+    baseline, tuned = (
+        round(phase.charge * MICRO) if phase and not isinstance(phase, RefusedPhase) else 0
+        for phase in (found.phases.baseline, found.phases.tuned)
+    )
+    return baseline, tuned
+
+
+def _finish_documents(workspace: Workspace, dead: Collection[str]) -> None:
     results, private = workspace.root / "results", workspace.root / "private"
-    for signed in workspace.results():
-        exact = workspace.private(signed.name.partition(".")[0])
-        if _part(exact).exists():
+    for run in dead:
+        exact = workspace.private(run)
+        if _part(exact).exists() and any(results.glob(f"*/{run}.sigstore.json")):
             _part(exact).rename(exact)
             sync(private)
-    for part in (*results.rglob(".*.part"), *private.glob(".*.part")):
-        part.unlink()
-
-
-def _result(
-    received: Received, about: About, evaluation: Evaluation, account: leakage.Account
-) -> Result:
-    digest, counts = received.sha256, evaluation.counts
-    if counts is None:
-        return Result.failed(digest, about, evaluation.status, account, evaluation.rules)
-    return Result.scored(digest, about, counts, account)
+        for part in (*results.glob(f"*/.{run}.*.part"), *private.glob(f".{run}.*.part")):
+            part.unlink()
 
 
 def _about(job: Job, issuer: Issuer, received: Received) -> About:
@@ -177,7 +249,7 @@ def _about(job: Job, issuer: Issuer, received: Received) -> About:
         release=Release(
             at=leakage.release_time(time.time(), publish.release_every_hours * 3600),
             every_hours=publish.release_every_hours,
-            longest_seconds=longest_run(job.policy),
+            longest_seconds=longest_run(job.policy, job.phases),
         ),
         submission=Submission(kind=received.kind, digest_of=received.digest_of),
         evaluator=Evaluator(version=__version__),
@@ -199,14 +271,30 @@ def _about(job: Job, issuer: Issuer, received: Received) -> About:
         sandbox=Sandbox(
             runtime=job.policy.runtime,
             engine=sandbox.engine_version(),
-            runner=job.runner() if received.kind == "onnx" else None,
+            runner=job.images.runner() if received.kind == "onnx" else None,
+            trainer=job.images.trainer() if received.kind == "onnx" and job.both else None,
+            co_resident=job.co_resident,
             device="cuda" if job.gpus else "cpu",
             cpus=job.cpus,
             memory_bytes=job.memory,
             wall=_wall(job.proof),
         ),
+        compute=Compute(
+            budget=petaflops(issuer.budget),
+            step=petaflops(job.compute.step),
+            cpu_peak=job.compute.cpu,
+            gpu_peak=job.compute.gpu if job.gpus else None,
+        ),
+        training=_training(job),
         grid=Steps.of(publish.grid()),
     )
+
+
+def _training(job: Job) -> Training | None:
+    if job.training is None:
+        return None
+    recipe = None if job.recipe is None else _digest(job.recipe)
+    return Training(tiles=job.training.size, recipe=recipe)
 
 
 def _wall(proof: Proof) -> Wall:
@@ -222,18 +310,21 @@ def _digest(content: bytes) -> DigestSet:
     return DigestSet(sha256=hashlib.sha256(content).hexdigest())
 
 
-def _facts(received: Received, evaluation: Evaluation, vendor: str) -> dict[str, object]:
-    """What only the owner may know of a run besides its counts."""
+def _facts(received: Received, vendor: str, job: Job) -> dict[str, object]:
+    """What only the owner may know of a run besides its phases."""
     return {
         "vendor": vendor,
         "submission": {"kind": received.kind, "sha256": received.sha256, "bytes": received.size},
         "ended": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "status": evaluation.status,
-        "rules": evaluation.rules,
-        "message": evaluation.message,
-        "exit_code": evaluation.exit_code,
-        "predict_seconds": round(evaluation.seconds, 3),
+        "adapted_model": job.keep and job.keep.exists() and _archive(job.keep),
     }
+
+
+def _archive(path: Path) -> dict[str, object]:
+    """What is known of a model that was kept: nobody here looks into it."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"sha256": digest, "bytes": path.stat().st_size}
 
 
 def _write_both(

@@ -1,26 +1,28 @@
 """The result of one run, as the in-toto statement that is signed and read back.
 
-    Result.scored(digest, about, counts, account)          it ran and was scored
-    Result.failed(digest, about, status, account, rules)   it did not: the status alone
-    result.payload()                                       the bytes that are signed
-    Result.parse(payload)                                  and back
+    Result.of(digest, about, evaluation, account)   what came of a run, rounded
+    result.payload()                                the bytes that are signed
+    Result.parse(payload)                           and back
 
 `python -m evaluator.result > docs/result.schema.json` writes the JSON Schema.
 """
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Literal, Self, get_args
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import rfc8785
 from pydantic import Field
 
 from evaluator.leakage import Account
+from evaluator.petaflops import petaflops
 from evaluator.predicate import (
     About,
     DigestSet,
     FailedPhase,
+    Gain,
     LeakageBits,
     Model,
     Phases,
@@ -29,7 +31,10 @@ from evaluator.predicate import (
     ScoredPhase,
     Subject,
 )
-from evaluator.scoring import Counts, publish
+from evaluator.scoring import Counts, Published, difference, publish
+
+if TYPE_CHECKING:
+    from evaluator.evaluate import Evaluation, Phase
 
 StatementType = Literal["https://in-toto.io/Statement/v1"]
 PredicateType = Literal["https://submission-evaluator.example/evaluation-result/v1"]
@@ -46,31 +51,40 @@ class Result(Model):
     predicate: Predicate
 
     @classmethod
-    def scored(cls, digest: str, about: About, counts: Counts, account: Account) -> Self:
-        """Return the result of a run that was scored: `counts` rounded to the grid.
-
-        `digest` is the SHA-256 of the submission in hex, `account` the data set's before this
-        run.
-        """
-        grid, holdout = about.grid.grid(), about.dataset.holdout()
-        phase = ScoredPhase.of(publish(counts, grid), grid, holdout)
-        return cls._of(digest, about, phase, account)
-
-    @classmethod
-    def failed(
+    def of(
         cls,
         digest: str,
         about: About,
-        status: str,
+        evaluation: "Evaluation",
         account: Account,
-        rules: Sequence[str] = (),
+        adapted: str | None = None,
     ) -> Self:
-        """Return the result of a run that failed, or with REFUSED the rules it broke."""
-        if status == "REFUSED":
-            phase: RefusedPhase | FailedPhase = RefusedPhase(status="REFUSED", rules=tuple(rules))
-        else:
-            phase = FailedPhase.model_validate({"status": status})
-        return cls._of(digest, about, phase, account)
+        """Return the result of a run: counts rounded to the grid, statuses, charges.
+
+        `digest` is the SHA-256 of the submission in hex, `account` the data set's before this
+        run, and `adapted` the run whose model was used where this one trained none.
+        """
+        grid, holdout = about.grid.grid(), about.dataset.holdout()
+        shares = [
+            publish(phase.counts, grid) if phase and phase.counts else None
+            for phase in (evaluation.baseline, evaluation.tuned)
+        ]
+        before, after = shares
+        phases = Phases(
+            baseline=_phase(evaluation.baseline, before, about),
+            tuned=_phase(evaluation.tuned, after, about),
+            gain=Gain.of(difference(before, after, grid, holdout)) if before and after else None,
+            adapted=adapted,
+        )
+        bits = LeakageBits.of(phases, about, account)
+        predicate = Predicate(**dict(about), phases=phases, leakage_bits=bits)
+        subject = Subject(name="submission", digest=DigestSet(sha256=digest))
+        return cls(
+            _type=STATEMENT_TYPE,
+            subject=(subject,),
+            predicateType=PREDICATE_TYPE,
+            predicate=predicate,
+        )
 
     @classmethod
     def parse(cls, payload: bytes) -> Self:
@@ -81,33 +95,54 @@ class Result(Model):
         """Return the RFC 8785 bytes of the statement: one spelling for one result."""
         return rfc8785.dumps(self.model_dump(mode="json", by_alias=True))
 
-    @classmethod
-    def _of(
-        cls,
-        digest: str,
-        about: About,
-        phase: ScoredPhase | RefusedPhase | FailedPhase,
-        account: Account,
-    ) -> Self:
-        bits = LeakageBits.of(phase.status, about, account)
-        predicate = Predicate(**dict(about), phases=Phases(baseline=phase), leakage_bits=bits)
-        subject = Subject(name="submission", digest=DigestSet(sha256=digest))
-        return cls(
-            _type=STATEMENT_TYPE,
-            subject=(subject,),
-            predicateType=PREDICATE_TYPE,
-            predicate=predicate,
-        )
+
+def _phase(
+    phase: "Phase | None", published: Published | None, about: About
+) -> ScoredPhase | RefusedPhase | FailedPhase | None:
+    if phase is None:
+        return None
+    charge = petaflops(phase.charge)
+    if published is not None:
+        return ScoredPhase.of(published, about.grid.grid(), about.dataset.holdout(), charge)
+    if phase.status == "REFUSED":
+        return RefusedPhase(status="REFUSED", rules=phase.rules)
+    return FailedPhase.model_validate({"status": phase.status, "charge": charge})
 
 
-def private_document(run: str, facts: Mapping[str, object], counts: Counts | None) -> str:
+def private_document(run: str, facts: Mapping[str, object], evaluation: "Evaluation") -> str:
     """Return the owner's own record of a run as JSON text: exact counts, never to be published.
 
-    `facts` is whatever else the owner should know, as JSON values; `counts` is None where
-    nothing was scored. `confusion[i][j]` counts tiles of class i predicted as class j.
+    `facts` is whatever else the owner should know, as JSON values. Of each phase there are exact
+    counts (null where nothing was scored; `confusion[i][j]` counts tiles of class i predicted as
+    class j) and what each container of it used.
     """
-    document = {"schemaVersion": 1, "run": run, **facts, "counts": counts and _exact(counts)}
+    document = {
+        "schemaVersion": 2,
+        "run": run,
+        **facts,
+        "baseline": evaluation.baseline and _private_phase(evaluation.baseline),
+        "tuned": evaluation.tuned and _private_phase(evaluation.tuned),
+    }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _private_phase(phase: "Phase") -> dict[str, object]:
+    return {
+        "status": phase.status,
+        "rules": phase.rules,
+        "message": phase.message,
+        "charge_petaflops": petaflops(phase.charge),
+        "containers": [
+            {
+                "status": outcome.status,
+                "exit_code": outcome.exit_code,
+                "seconds": round(outcome.seconds, 3),
+                "usage": outcome.usage and asdict(outcome.usage),
+            }
+            for outcome in phase.outcomes
+        ],
+        "counts": phase.counts and _exact(phase.counts),
+    }
 
 
 def _exact(counts: Counts) -> dict[str, object]:

@@ -47,4 +47,14 @@ RULES: dict[str, str] = {
     "EVA318": "nested-too-deep",
     "EVA319": "onnxruntime-format",
     "EVA320": "too-many-fields",
+    # Whether an ONNX file can be trained, asked only of one that is to be.
+    "EVA330": "operator-not-trainable",
+    "EVA331": "forward-differs",
+    "EVA332": "nothing-to-train",
+    "EVA333": "no-scores-to-train",
+    "EVA334": "no-linear-head",
+    "EVA335": "not-trainable",
+    # What a vendor asks of the training.
+    "EVA401": "recipe-not-allowed",
+    "EVA402": "beyond-the-compute-budget",
 }

@@ -9,12 +9,13 @@ import numpy as np
 
 import sandbox
 from evaluator.dataset.sealed import open_dataset
-from evaluator.leak_ledger import Entry, open_ledger
 from evaluator.leakage import phase_bits, release_bits, tile_bits, total
+from evaluator.ledger import RunRow, open_ledger
 from evaluator.scoring import Holdout
 
 if TYPE_CHECKING:
     from evaluator.dataset.sealed import Dataset
+    from evaluator.ledger_rows import Phases
     from evaluator.workspace import Publish, Workspace
     from sandbox import SandboxPolicy
 
@@ -25,22 +26,28 @@ def published_holdout(dataset: Dataset, publish: Publish) -> Holdout:
     return Holdout(dataset.holdout.size, dataset.classes, dataset.rare, sizes)
 
 
-def longest_run(policy: SandboxPolicy) -> int:
+def longest_run(policy: SandboxPolicy, phases: Phases) -> int:
     """Return how many seconds a submission can make a run last."""
-    return policy.check_seconds + policy.predict_seconds
+    baseline = policy.check_seconds + policy.predict_seconds
+    return baseline if phases == "baseline" else 2 * baseline + policy.train_seconds
 
 
-def most_bits(dataset: Dataset, publish: Publish, policy: SandboxPolicy) -> float:
+def most_bits(dataset: Dataset, publish: Publish, policy: SandboxPolicy, phases: Phases) -> float:
     """Return the bits that the result of one run may carry, however it ends."""
-    phase = phase_bits(published_holdout(dataset, publish), publish.grid())
-    return total(phase, release_bits(longest_run(policy), publish.release_every_hours * 3600))
+    holdout, charges = published_holdout(dataset, publish), publish.charge_steps + 1
+    phase = phase_bits(holdout, publish.grid(), charges)
+    slot = release_bits(longest_run(policy, phases), publish.release_every_hours * 3600)
+    return total(*[phase] * (1 if phases == "baseline" else 2), slot)
 
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """The account of a workspace, in bits; `unlisted` results are not in the ledger yet."""
+    """The account of a workspace, in bits; `unlisted` results are not in the ledger yet.
 
-    entries: tuple[Entry, ...]
+    Runs that were aborted carry nothing, and are not in `entries`.
+    """
+
+    entries: tuple[RunRow, ...]
     unlisted: int
     budget: int
     run: float
@@ -49,12 +56,12 @@ class Spending:
     @property
     def released(self) -> float:
         """What all results carry together."""
-        return self._sum("released")
+        return sum(entry.tenths for entry in self.entries if entry.state == "released") / 10
 
     @property
     def reserved(self) -> float:
         """What is set aside for a run that has not ended, or was killed."""
-        return self._sum("reserved")
+        return sum(entry.tenths for entry in self.entries if entry.state != "released") / 10
 
     @property
     def runs_left(self) -> int:
@@ -68,22 +75,21 @@ class Spending:
         rows = {name: [e.tenths for e in self.entries if e.vendor == name] for name in names}
         return {name: (len(row), sum(row) / 10) for name, row in rows.items()}
 
-    def _sum(self, state: str) -> float:
-        return sum(entry.tenths for entry in self.entries if entry.state == state) / 10
-
 
 def spending(workspace: Workspace) -> Spending:
     """Read the account; OwnerError where the workspace, its data or its ledger is not in order."""
     publish, dataset = workspace.settings().publish, open_dataset(workspace.data)
-    entries: tuple[Entry, ...] = ()
+    runs: tuple[RunRow, ...] = ()
     if workspace.ledger.exists():  # looking makes no file
         with open_ledger(workspace.ledger) as ledger:
-            entries = ledger.entries()
+            runs = ledger.runs()
     signed = {path.name.partition(".")[0] for path in workspace.results()}
+    policy = sandbox.load_policy(workspace.sandbox_policy)
+    phases: Phases = "both" if dataset.training else "baseline"
     return Spending(
-        entries=entries,
-        unlisted=len(signed - {entry.run for entry in entries}),
+        entries=tuple(run for run in runs if run.state != "aborted"),
+        unlisted=len(signed - {run.run for run in runs}),
         budget=publish.leakage_budget_bits,
-        run=most_bits(dataset, publish, sandbox.load_policy(workspace.sandbox_policy)),
+        run=most_bits(dataset, publish, policy, phases),
         tile=tile_bits(dataset.shape, np.dtype(dataset.dtype).itemsize),
     )

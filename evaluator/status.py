@@ -11,12 +11,12 @@ Failure = Literal[
     "OUTPUT_INVALID",
     "BUDGET_SPENT",
 ]
-"""It ran and failed, or (BUDGET_SPENT) the bits that may leave this data set are used up."""
+"""It ran and failed; with BUDGET_SPENT the vendor's compute budget ended it, or left it nothing."""
 
 Status = Literal["OK", "REFUSED", Failure]
 """REFUSED comes with the ids of the admission rules it broke. Trouble of the host is none of these:
 it is an exception, and there is no result."""
 
 STATUSES: tuple[Status, ...] = get_args(Status)
-UNTOUCHED: frozenset[Status] = frozenset({"REFUSED", "BUDGET_SPENT"})
+UNTOUCHED: frozenset[Status] = frozenset({"REFUSED"})
 """Decided before the submission met a tile, so such a record carries no bit about any."""

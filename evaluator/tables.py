@@ -12,10 +12,12 @@ from evaluator.predicate import RefusedPhase, ScoredPhase
 from evaluator.verify import commands
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from evaluator.dataset.importing import ImportReport
     from evaluator.dataset.sealed import Description
+    from evaluator.predicate import Predicate
     from evaluator.record import Record
     from evaluator.result import Result
     from evaluator.spending import Spending
@@ -78,9 +80,7 @@ def dataset_document(description: Description) -> dict[str, Any]:
 
 def print_record(record: Record) -> None:
     """The scores of a run, and where its documents are."""
-    _print(_phase_table(record.result))
-    if record.evaluation.message:
-        _print(f"{record.evaluation.status}: {record.evaluation.message}")
+    _print(_phase_table(record.result), *_messages(record), _charge_line(record.result))
     _print(
         _leakage_line(record.result),
         f"Signed result: {record.signed}",
@@ -88,12 +88,22 @@ def print_record(record: Record) -> None:
     )
 
 
+def _messages(record: Record) -> list[str]:
+    phases = {"baseline": record.evaluation.baseline, "fine-tuned": record.evaluation.tuned}
+    return [
+        f"{name}: {phase.status}: {phase.message}"
+        for name, phase in phases.items()
+        if phase and phase.message
+    ]
+
+
 def record_document(record: Record) -> dict[str, Any]:
-    """`evaluator run --json`."""
+    """`evaluator run --json`; `status` is the first that is not OK."""
+    failed = next((phase for phase in record.evaluation.phases if phase.status != "OK"), None)
     return {
         "run": record.result.predicate.run,
-        "status": record.evaluation.status,
-        "message": record.evaluation.message,
+        "status": failed.status if failed else "OK",
+        "message": failed.message if failed else "",
         "statement": record.result.model_dump(mode="json", by_alias=True),
         "result": str(record.signed),
         "private": str(record.private),
@@ -111,6 +121,7 @@ def print_verified(verified: Verified, result: Path, public_key: Path) -> None:
         f"{predicate.dataset.holdout_tiles} tiles of dataset version {predicate.dataset.version}.",
         "Every mean and interval in it follows from the published shares, and some counts of "
         "tiles give those shares.",
+        _charge_line(verified.result),
         _leakage_line(verified.result),
         _wall_line(verified.result),
         "That is: before the run, a probe image tried each technique on this host, behind the same "
@@ -153,7 +164,7 @@ def print_spending(spent: Spending) -> None:
         rows.add_column(name, justify="right" if name in {"version", "bits"} else "left")
     for entry in spent.entries:
         took = f"{entry.tenths / 10:,}"
-        rows.add_row(entry.run, entry.time, entry.vendor, str(entry.version), entry.state, took)
+        rows.add_row(entry.run, entry.started, entry.vendor, str(entry.version), entry.state, took)
     _print(sums, *((vendors, rows) if spent.entries else ()))
     _print(f"{spent.runs_left} more runs fit, at {spent.run} bits each.")
     if spent.reserved:
@@ -180,7 +191,7 @@ def spending_document(spent: Spending) -> dict[str, Any]:
         "runs": [
             {
                 "run": entry.run,
-                "time": entry.time,
+                "time": entry.started,
                 "vendor": entry.vendor,
                 "dataset_version": entry.version,
                 "state": entry.state,
@@ -205,36 +216,83 @@ def _wall_line(result: Result) -> str:
     return f"wall  {wall.verdict}: {len(wall.stopped)} techniques stopped; residual risks: {risks}."
 
 
-def _phase_table(result: Result) -> Table:
-    predicate = result.predicate
-    phase = predicate.phases.baseline
-    table = Table(title=f"{predicate.vendor}  run {predicate.run}  baseline: {phase.status}")
-    if isinstance(phase, RefusedPhase):
-        table.add_column("broken rules")
-        table.add_row(", ".join(phase.rules))
-    if not isinstance(phase, ScoredPhase):
-        return table
-    for name, justify in (("figure", "left"), ("value", "right"), ("95 % interval", "left")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]  # literals above
-    table.add_row("accuracy", _share(phase.accuracy), _interval(phase.accuracy_interval))
-    table.add_row("macro recall", _share(phase.macro_recall), "")
-    table.add_row(
-        "accuracy, rare classes",
-        _share(phase.rare_accuracy),
-        _interval(phase.rare_accuracy_interval),
+def _charge_line(result: Result) -> str:
+    phases, compute = result.predicate.phases, result.predicate.compute
+    charged = {
+        name: getattr(phase, "charge", 0.0)
+        for name, phase in (("baseline", phases.baseline), ("fine-tuned", phases.tuned))
+        if phase
+    }
+    parts = ", ".join(f"{name} {charge:.6g} PF" for name, charge in charged.items())
+    return (
+        f"Charged: {parts}; in steps of {compute.step:.6g} PF, of a budget of "
+        f"{compute.budget:.6g} PF. A CPU counts {compute.cpu_peak:.3g} operations a second"
+        + (f", a GPU {compute.gpu_peak:.3g}." if compute.gpu_peak else ".")
     )
-    table.add_row("recall, rare classes", _share(phase.rare_recall), "", end_section=True)
-    for name, recall in phase.recall.items():
-        rare = " (rare)" if name in predicate.dataset.rare_classes else ""
-        interval = (phase.recall_interval or {}).get(name)
-        table.add_row(f"recall, {name}{rare}", _share(recall), _interval(interval))
+
+
+def _phase_table(result: Result) -> Table:
+    """A row for each figure; for each phase its value and interval, and what was gained."""
+    predicate = result.predicate
+    phases = {"baseline": predicate.phases.baseline, "fine-tuned": predicate.phases.tuned}
+    there = {name: phase for name, phase in phases.items() if phase}
+    endings = ", ".join(f"{name}: {phase.status}" for name, phase in there.items())
+    table = Table(title=f"{predicate.vendor}  run {predicate.run}  {endings}")
+    for phase in there.values():
+        if isinstance(phase, RefusedPhase):
+            table.add_column("broken rules")
+            table.add_row(", ".join(phase.rules))
+            return table
+    scored = {name: phase for name, phase in there.items() if isinstance(phase, ScoredPhase)}
+    if not scored:
+        return table
+    table.add_column("figure")
+    for name in scored:
+        table.add_column(f"{name}, %", no_wrap=True)
+    if predicate.phases.gain:
+        table.add_column("gain", justify="right")
+    for name, cells, ends in _figure_rows(list(scored.values()), predicate):
+        table.add_row(name, *cells, end_section=ends)
+    table.caption = "in brackets the 95 % interval; gains in points"
     return table
+
+
+def _figure_rows(
+    scored: list[ScoredPhase], predicate: Predicate
+) -> Iterator[tuple[str, list[str], bool]]:
+    """The label of each row, its cells, and whether a line follows it."""
+    gain = predicate.phases.gain
+    figures = {
+        "accuracy": ("accuracy", "accuracy_interval"),
+        "macro recall": ("macro_recall", ""),
+        "accuracy, rare classes": ("rare_accuracy", "rare_accuracy_interval"),
+        "recall, rare classes": ("rare_recall", ""),
+    }
+    for label, (figure, interval) in figures.items():
+        cells = [
+            _cell(getattr(phase, figure), getattr(phase, interval) if interval else None)
+            for phase in scored
+        ]
+        cells += [_points(getattr(gain, figure))] if gain else []
+        yield label, cells, figure == "rare_recall"
+    for name in predicate.dataset.classes:
+        cells = [
+            _cell(phase.recall[name], (phase.recall_interval or {}).get(name)) for phase in scored
+        ]
+        cells += [_points(gain.recall[name])] if gain else []
+        rare = " (rare)" if name in predicate.dataset.rare_classes else ""
+        yield f"recall, {name}{rare}", cells, False
+
+
+def _cell(value: float, ends: tuple[float, float] | None) -> str:
+    interval = f" [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" if ends else ""
+    return f"{100 * value:5.4g}{interval}"
+
+
+def _points(change: float) -> str:
+    return f"{100 * change:+.4g}"
 
 
 def _share(value: float) -> str:
     """As many decimals as were published, none added."""
     return f"{100 * value:.4g} %"
-
-
-def _interval(ends: tuple[float, float] | None) -> str:
-    return f"{100 * ends[0]:.2f} to {100 * ends[1]:.2f} %" if ends else ""

@@ -17,9 +17,17 @@ from pydantic import ValidationError
 from evaluator.bundle import PAYLOAD_TYPE, fingerprint, load_public_key, open_bundle
 from evaluator.errors import VerificationError
 from evaluator.leakage import Account, total
-from evaluator.predicate import LeakageBits, Predicate, ScoredPhase, Submission
+from evaluator.petaflops import MICRO
+from evaluator.predicate import (
+    Gain,
+    LeakageBits,
+    Predicate,
+    RefusedPhase,
+    ScoredPhase,
+    Submission,
+)
 from evaluator.result import PREDICATE_TYPE, Result
-from evaluator.scoring import Grid, Holdout, Published, counts_of
+from evaluator.scoring import Grid, Holdout, Published, counts_of, difference
 
 EMPTY_TRUSTED_ROOT = (
     '{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1","tlogs":[],'
@@ -43,9 +51,10 @@ def verify(raw: bytes, public_key: bytes) -> Verified:
     1 to 6. The bundle: see `evaluator.bundle.open_bundle`.
     7. The payload is RFC 8785: the one spelling of what it says.
     8. It is a result by docs/result.schema.json, and its lists of classes agree.
-    9. The independent figures lie on the published grid, and some counts give them.
-    10. Every other figure, intervals included, follows from those.
-    11. So do the leakage bits of the run; those of the data set are what the ledger said.
+    9. The independent figures of each phase lie on the published grid, and some counts give them.
+    10. Every other figure, intervals and gains included, follows from those.
+    11. Charges are whole steps, together no more than the budget.
+    12. The leakage bits of the run follow; those of the data set are what the ledger said.
 
     Raises VerificationError naming the step that failed.
     """
@@ -56,19 +65,11 @@ def verify(raw: bytes, public_key: bytes) -> Verified:
     _require_canonical(payload)
     # Step 8
     result = _parse(payload)
-    phase = result.predicate.phases.baseline
-    if isinstance(phase, ScoredPhase):
-        grid, holdout = result.predicate.grid.grid(), result.predicate.dataset.holdout()
-        # Step 9
-        published = _on_grid(phase, grid, holdout)
-        _require_possible(published, grid, holdout)
-        # Step 10
-        if phase != ScoredPhase.of(published, grid, holdout):
-            raise VerificationError(
-                "Step 10, derived figures: a mean or an interval does not follow from the "
-                "published figures."
-            )
+    # Steps 9 and 10
+    _require_figures(result.predicate)
     # Step 11
+    _require_charges(result.predicate)
+    # Step 12
     _require_leakage(result.predicate)
     return Verified(result, fingerprint(key), payload)
 
@@ -90,6 +91,37 @@ def _parse(payload: bytes) -> Result:
             f"Step 8, schema: what was signed is not a result of type {PREDICATE_TYPE}. "
             "It may be another kind of statement, or from a later version of this program."
         ) from error
+
+
+def _require_figures(predicate: Predicate) -> None:
+    grid, holdout, phases = predicate.grid.grid(), predicate.dataset.holdout(), predicate.phases
+    scored = [phase for phase in phases.all() if isinstance(phase, ScoredPhase)]
+    shares = [_on_grid(phase, grid, holdout) for phase in scored]
+    for phase, published in zip(scored, shares, strict=True):
+        _require_possible(published, grid, holdout)
+        if phase != ScoredPhase.of(published, grid, holdout, phase.charge):
+            raise VerificationError(
+                "Step 10, derived figures: a mean or an interval does not follow from the "
+                "published figures."
+            )
+    if phases.gain and phases.gain != Gain.of(difference(shares[0], shares[1], grid, holdout)):
+        raise VerificationError(
+            "Step 10, derived figures: a gain does not follow from the figures of the two phases."
+        )
+
+
+def _require_charges(predicate: Predicate) -> None:
+    compute = predicate.compute
+    charges = [
+        round(phase.charge * MICRO)
+        for phase in predicate.phases.all()
+        if not isinstance(phase, RefusedPhase)
+    ]
+    whole = all(charge % round(compute.step * MICRO) == 0 for charge in charges)
+    if not whole or sum(charges) > round(compute.budget * MICRO):
+        raise VerificationError(
+            "Step 11, charges: a charge is no whole number of steps, or they pass the budget."
+        )
 
 
 def _on_grid(phase: ScoredPhase, grid: Grid, holdout: Holdout) -> Published:
@@ -144,9 +176,9 @@ def _require_leakage(predicate: Predicate) -> None:
     """Require the run's bits to follow; of the sum over all runs only the ledger can know."""
     stated = predicate.leakage_bits
     before = Account(total(stated.dataset, -stated.run), stated.budget)
-    if stated != LeakageBits.of(predicate.phases.baseline.status, predicate, before):
+    if stated != LeakageBits.of(predicate.phases, predicate, before):
         raise VerificationError(
-            "Step 11, leakage: the bits stated do not follow from the grid, the holdout and the "
+            "Step 12, leakage: the bits stated do not follow from the grid, the holdout and the "
             "release slots."
         )
 

@@ -13,9 +13,17 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from evaluator.errors import OwnerError
+from evaluator.petaflops import MICRO
 from evaluator.scoring import Grid
 
 if TYPE_CHECKING:
@@ -36,6 +44,13 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
+def _is_micro(value: float) -> float:
+    if round(value * MICRO) / MICRO != value:
+        raise ValueError("give petaflops with at most six decimals")
+    return value
+
+
+Petaflops = Annotated[float, Field(gt=0, le=1e9), AfterValidator(_is_micro)]
 Name = Annotated[str, Field(pattern=r"^[\w][\w .-]{0,63}$")]
 
 
@@ -61,11 +76,25 @@ class Window(_Section):
 
 
 class VendorLimits(_Section):
-    """What one vendor may use in the window."""
+    """What one vendor may use in the window; its row in the ledger may say otherwise."""
 
     submissions: int = Field(ge=1)
-    petaflops: float = Field(gt=0)
+    submissions_per_day: int = Field(ge=1)
+    petaflops: Petaflops
     submission_bytes: int = Field(ge=1)
+
+
+class Fees(_Section):
+    """What a vendor owes for each submission that was evaluated."""
+
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    per_submission: Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{2})?$")]
+
+    @property
+    def cents(self) -> int:
+        """The fee in hundredths of the currency."""
+        whole, _, hundredths = self.per_submission.partition(".")
+        return 100 * int(whole) + int(hundredths or 0)
 
 
 class Resources(_Section):
@@ -75,7 +104,30 @@ class Resources(_Section):
     memory_bytes: int = Field(ge=64 * 2**20)
     gpus: int = Field(ge=0)
     gpu_memory_bytes: int = Field(ge=0)
+    gpu_peak_flops: float = Field(ge=0)
     gpu_devices: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w./:=-]{0,127}$")]]
+    slots: list[Annotated[str, Field(pattern=r"^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$")]]
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> Resources:
+        sets = [cpus_of(slot) for slot in self.slots]
+        if sum(map(len, sets)) > len(frozenset().union(*sets)):
+            raise ValueError("two slots share a CPU: runs side by side have CPUs of their own")
+        if any(len(each) < self.cpus for each in sets):
+            raise ValueError("a slot has fewer CPUs than a run gets (resources.cpus)")
+        return self
+
+
+def cpus_of(slot: str) -> frozenset[int]:
+    """The numbers of the CPUs in a set, written as the kernel writes it: 0-3,8."""
+    ends = (part.partition("-")[::2] for part in slot.split(","))
+    return frozenset(n for first, last in ends for n in range(int(first), int(last or first) + 1))
+
+
+class TrainingRules(_Section):
+    """What becomes of a model that was trained on the owner's tiles."""
+
+    keep_adapted_model: bool
 
 
 class Publish(_Section):
@@ -87,6 +139,7 @@ class Publish(_Section):
     accuracy_steps: int = Field(ge=1, le=10_000)
     recall_steps: int = Field(ge=1, le=10_000)
     rare_accuracy_steps: int = Field(ge=1, le=10_000)
+    charge_steps: int = Field(ge=1, le=10_000)
 
     def grid(self) -> Grid:
         """The grid of the published figures; OwnerError where a step is no exact decimal."""
@@ -99,7 +152,9 @@ class Settings(_Section):
     dataset: DatasetRules
     window: Window
     limits: VendorLimits
+    fees: Fees
     resources: Resources
+    training: TrainingRules
     publish: Publish
 
 
@@ -145,8 +200,27 @@ class Workspace:
         return self.root / "wall.json"
 
     @property
+    def calibration(self) -> Path:
+        """The peaks of hosts that have run here."""
+        return self.root / "calibration.json"
+
+    @property
+    def queue(self) -> Path:
+        """Submissions as they were handed in, until their run has ended, by number."""
+        return self.root / "queue"
+
+    @property
+    def adapted(self) -> Path:
+        """Models that were trained here and are kept for the owner, by run."""
+        return self.root / "adapted"
+
+    def copy(self, slot: int) -> Path:
+        """The tiles of one slot: a copy of its own where runs stand side by side."""
+        return self.root / "slots" / str(slot) if slot else self.data
+
+    @property
     def ledger(self) -> Path:
-        """What has left the data set so far, in bits."""
+        """Vendors, submissions, runs: what was used, what is owed, and the bits that left."""
         return self.root / "ledger.sqlite"
 
     def results(self) -> Iterator[Path]:
@@ -194,7 +268,7 @@ def init(root: Path, *, class_sizes: bool) -> Workspace:
         raise OwnerError(f"{root} is a workspace already; edit its {CONFIG} instead.")
     workspace = Workspace(root)
     try:
-        for name in ("", "data", "keys", "results", "private", "tmp", "policies"):
+        for name in ("", "data", "keys", "results", "private", "tmp", "queue", "policies"):
             (root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         for policy in (workspace.sandbox_policy, workspace.admission_policy):
             shutil.copyfile(shipped("policies") / policy.name, policy)
@@ -231,12 +305,14 @@ def find_gpus() -> tuple[str, ...]:
     return tuple(listing.stdout.split())
 
 
-def gpus_of(resources: Resources) -> tuple[str, ...]:
-    """The devices of a run; asking for more than there are is an error, never fewer."""
+def gpus_of(resources: Resources, slot: int = 0) -> tuple[str, ...]:
+    """The devices of a run in a slot; asking for more than there are is an error, never fewer."""
     found = tuple(resources.gpu_devices) or (find_gpus() if resources.gpus else ())
-    if len(found) < resources.gpus:
+    wanted = resources.gpus * max(1, len(resources.slots))
+    if len(found) < wanted:
         raise OwnerError(
-            f"evaluator.toml asks for {resources.gpus} GPUs and {len(found)} are there. Install "
-            "the NVIDIA driver, name devices in resources.gpu_devices, or set resources.gpus = 0."
+            f"evaluator.toml asks for {wanted} GPUs over all slots and {len(found)} are there. "
+            "Install the NVIDIA driver, name devices in resources.gpu_devices, or set "
+            "resources.gpus = 0."
         )
-    return found[: resources.gpus]
+    return found[resources.gpus * slot :][: resources.gpus]

@@ -4,6 +4,7 @@ Two nouns and a verb: a `Spec` goes in, an `Outcome` comes out, `run` is between
 """
 
 from sandbox.engine import connect, engine_errors
+from sandbox.frames import Frame
 from sandbox.images import (
     NotAvailable,
     NotLoadable,
@@ -19,15 +20,29 @@ from sandbox.images import (
     remove_pulled,
     save_image,
 )
-from sandbox.lock import gpu_locks, host_lock
+from sandbox.lock import gpu_locks, host_lock, host_slot, is_alive, run_lock, sweep_lock
+from sandbox.nvml import gpu_models
 from sandbox.policy import SandboxPolicy, load_policy
 from sandbox.run import remove_leftovers, run, uninterrupted
-from sandbox.spec import Limits, Mount, Outcome, PolicyError, SandboxError, Spec, Status
+from sandbox.spec import (
+    Allowance,
+    Limits,
+    Mount,
+    Outcome,
+    PolicyError,
+    SandboxError,
+    Spec,
+    Status,
+    Usage,
+)
+from sandbox.steps import Steps
 from sandbox.wall import OUTPUT, RUN_LABEL
 
 __all__ = [
     "OUTPUT",
     "RUN_LABEL",
+    "Allowance",
+    "Frame",
     "Limits",
     "Mount",
     "NotAvailable",
@@ -38,15 +53,20 @@ __all__ = [
     "SandboxPolicy",
     "Spec",
     "Status",
+    "Steps",
     "TooLarge",
+    "Usage",
     "connect",
     "engine_errors",
     "engine_version",
     "find_image",
     "gpu_locks",
+    "gpu_models",
     "held_image",
     "host_lock",
+    "host_slot",
     "ids_are_manifests",
+    "is_alive",
     "labelled",
     "load_image",
     "load_policy",
@@ -55,6 +75,8 @@ __all__ = [
     "remove_leftovers",
     "remove_pulled",
     "run",
+    "run_lock",
     "save_image",
+    "sweep_lock",
     "uninterrupted",
 ]

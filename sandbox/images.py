@@ -166,10 +166,10 @@ def remove_images(run: str | None = None) -> None:
 
 def remove_admitted(owner: str, keep: Collection[str]) -> None:
     """Remove the images that were admitted for `owner`, but for the ids in `keep`."""
-    _remove({"label": f"{IMAGE_LABEL}={owner}"}, keep)
+    _remove({"label": [f"{IMAGE_LABEL}={owner}"]}, keep)
 
 
-def _remove(filters: dict[str, str], keep: Collection[str]) -> None:
+def _remove(filters: dict[str, list[str]], keep: Collection[str]) -> None:
     client = connect()
     with engine_errors(), uninterrupted():
         found = {image["Id"] for image in client.images(filters=filters)}

@@ -1,7 +1,9 @@
 """One run at a time per host, and one per GPU: containers side by side could signal to each other.
 
 File locks on the tiles, the page cache and the load of the machine are seen by every
-container of a host; the memory and the clocks of a GPU by everything that computes on it.
+container of a host; the memory and the clocks of a GPU by everything that computes on it. An owner
+may choose slots all the same: runs side by side, each on CPUs or GPUs and on a copy of the tiles of
+its own. The kernel drops a lock when its holder dies, however it dies.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ import fcntl
 import hashlib
 import os
 import tempfile
-from contextlib import ExitStack, contextmanager
+import time
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,9 @@ from sandbox.spec import SandboxError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+_POLL = 0.2  # seconds between two looks for a free slot
 
 
 def lock_path() -> Path:
@@ -29,17 +35,97 @@ def lock_path() -> Path:
 
 @contextmanager
 def host_lock(waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold the host, waiting for whoever has it; `waiting` is called once before that.
+    """Hold the host, waiting for whoever has it; `waiting` is called once before that."""
+    with _locked(lock_path(), fcntl.LOCK_EX, waiting):
+        yield
 
-    The kernel drops the lock when its holder dies, however it dies.
+
+@contextmanager
+def host_slot(slots: int, waiting: Callable[[], None]) -> Iterator[int]:
+    """Hold one of the host's slots, and yield its number; with one slot, the host itself.
+
+    Whoever holds the host alone waits for all slots, and they for it.
     """
-    descriptor = _open(lock_path())
+    if slots < 2:
+        with host_lock(waiting):
+            yield 0
+        return
+    with _locked(lock_path(), fcntl.LOCK_SH, waiting), ExitStack() as held:
+        descriptors = [
+            _open(lock_path().with_name(f"evaluator-slot-{n}.lock")) for n in range(slots)
+        ]
+        for descriptor in descriptors:
+            held.callback(os.close, descriptor)
+        yield _first_free(descriptors, waiting)
+
+
+def _first_free(descriptors: list[int], waiting: Callable[[], None]) -> int:
+    """The place of the first lock that can be had, sooner or later."""
+    while True:
+        for slot, descriptor in enumerate(descriptors):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            return slot
+        waiting()
+        waiting = _quiet
+        time.sleep(_POLL)
+
+
+def _quiet() -> None:
+    """Say nothing a second time."""
+
+
+@contextmanager
+def sweep_lock() -> Iterator[None]:
+    """Hold what one of several slots does at a time: to remove leftovers, and to write a result."""
+    with _locked(lock_path().with_name("evaluator-sweep.lock"), fcntl.LOCK_EX, _quiet):
+        yield
+
+
+@contextmanager
+def run_lock(run: str) -> Iterator[None]:
+    """Say, for as long as the block lasts, that this run is alive."""
+    path = _run_path(run)
+    with _locked(path, fcntl.LOCK_EX, _quiet):
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def is_alive(run: str) -> bool:
+    """Whether some process of this host holds the run."""
+    try:
+        descriptor = os.open(_run_path(run), os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        with suppress(OSError):  # of another user: it says nothing without its holder
+            _run_path(run).unlink()
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _run_path(run: str) -> Path:
+    return lock_path().with_name(f"evaluator-run-{run}.lock")
+
+
+@contextmanager
+def _locked(path: Path, kind: int, waiting: Callable[[], None]) -> Iterator[None]:
+    descriptor = _open(path)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             waiting()
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, kind)
         yield
     finally:
         os.close(descriptor)

@@ -18,11 +18,15 @@ RUNTIMES = ("runc", "runsc")
 _CEILING = {
     "tmp_bytes": 64 * 2**30,
     "shm_bytes": 64 * 2**30,
+    "model_bytes": 64 * 2**30,
     "processes": 4096,
     "open_files": 65536,
     "check_seconds": 3600,
     "predict_seconds": 7 * 24 * 3600,
+    "train_seconds": 7 * 24 * 3600,
 }
+# Of our own program that keeps the model volume, and packs or unpacks it.
+_PACK_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +36,25 @@ class SandboxPolicy:
     runtime: str
     tmp_bytes: int
     shm_bytes: int
+    model_bytes: int
     processes: int
     open_files: int
     check_seconds: int
     predict_seconds: int
+    train_seconds: int
     require: tuple[str, ...]
     sha256: str
 
     def limits(self, verb: str, cpus: float, memory: int) -> Limits:
-        """The limits of one container that runs `verb`."""
-        seconds = {"check": self.check_seconds, "predict": self.predict_seconds}[verb]
+        """The limits of one container that runs `verb`, of a submission or of our own."""
+        seconds = {
+            "check": self.check_seconds,
+            "predict": self.predict_seconds,
+            "train": self.train_seconds,
+            "hold": self.train_seconds + self.predict_seconds + 2 * _PACK_SECONDS,
+            "keep": _PACK_SECONDS,
+            "restore": _PACK_SECONDS,
+        }[verb]
         return Limits(
             cpus=cpus,
             memory=memory,
@@ -50,6 +63,7 @@ class SandboxPolicy:
             processes=self.processes,
             open_files=self.open_files,
             seconds=seconds,
+            model=self.model_bytes if verb in {"train", "restore", "keep"} else 0,
         )
 
 

@@ -84,9 +84,13 @@ def _contains(found: dict[str, Any], asked: dict[str, Any]) -> bool:
 
 
 def _mounts(asked: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[str]:
-    """The mounts that will be made: the requested files and no volume of the image's."""
-    expected = {(m["Target"], m["Source"], not m["ReadOnly"], "bind") for m in asked}
-    made = {(m["Destination"], m.get("Source"), m["RW"], m["Type"]) for m in found}
+    """The mounts that will be made: the requested ones and no volume of the image's."""
+    expected = {(m["Target"], m["Source"], not m["ReadOnly"], m["Type"]) for m in asked}
+    made = {
+        # A volume is asked for by its name; where its driver has it is the engine's own business.
+        (m["Destination"], m.get("Name" if m["Type"] == "volume" else "Source"), m["RW"], m["Type"])
+        for m in found
+    }
     # The engine lists /tmp among the mounts only in some versions.
     made = {mount for mount in made if mount[3] != "tmpfs"}
     return [] if made == expected and len(found) >= len(asked) else ["Mounts"]

@@ -15,15 +15,20 @@ import docker.errors
 import requests.exceptions
 
 from sandbox.engine import connect, engine_errors, hook_failed
+from sandbox.frames import reported
+from sandbox.lock import is_alive
+from sandbox.metering import Meter
 from sandbox.readback import differences
 from sandbox.spec import Outcome, SandboxError, Spec, Status
-from sandbox.wall import RUN_LABEL, create_arguments, fresh_uid, run_filter
+from sandbox.wall import RUN_LABEL, create_arguments, run_filter, uid_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from docker import APIClient
+
+    from sandbox.frames import Frame
 
 # What stays free beside the reservation, so that the result itself can be written.
 _HEADROOM = 64 * 2**20
@@ -33,44 +38,63 @@ _NOT_STARTABLE = (126, 127)
 _KILLED = 137  # 128 and SIGKILL
 
 
-def run(spec: Spec, scratch: Path, seccomp: str) -> Outcome:
-    """Run `spec` to its end or its deadline.
+def run(
+    spec: Spec, scratch: Path, seccomp: str, frames: Callable[[Frame], None] | None = None
+) -> Outcome:
+    """Run `spec` to its end, its deadline or the end of its allowance.
 
     1. Make the output file, reserve its disk, and open it before anything runs.
     2. Create the container: the whole wall is `create_arguments`.
     3. Compare what the engine made with what was asked, and refuse any difference.
-    4. Start, and wait no longer than the deadline.
+    4. Start, meter, and wait no longer than the deadline.
     5. Ask the engine how it ended: its words never come from the program.
     6. Remove the container whatever happened, and make sure it is gone.
     7. Only then read the output, through the descriptor of step 1.
 
-    `scratch` is a directory that only the operator can enter. Raises SandboxError for
-    every trouble that is not the submission's.
+    `scratch` is a directory that only the operator can enter. `frames` gets the numbers that a
+    program of ours reports meanwhile. Raises SandboxError for every trouble that is not the
+    submission's.
     """
     client = connect()
-    with _output_file(scratch, spec.limits.file_size) as (path, descriptor):
-        asked = create_arguments(spec, str(path), fresh_uid(), seccomp)
-        with engine_errors(), _container(client, asked, spec.run) as container:
-            _require_equal(client, asked, container)
+    with _output_file(spec, scratch) as (path, descriptor):
+        asked = create_arguments(spec, str(path), uid_of(spec.run), seccomp)
+        with engine_errors(), _container(client, asked, spec) as container:
+            require_equal(client, asked, container)
             started = time.monotonic()
-            status, exit_code = _start_and_wait(client, container, spec.limits.seconds)
+            with (
+                reported(client, container, frames if spec.frames else None),
+                Meter(
+                    container,
+                    spec.limits.cpus,
+                    spec.allowance,
+                    spec.gpus,
+                    lambda: _kill(container),
+                ) as meter,
+            ):
+                status, exit_code = _start_and_wait(client, container, spec.limits.seconds, meter)
             seconds = time.monotonic() - started
-        output = os.pread(descriptor, spec.output_size + 1, 0)
-    return Outcome(status, output, exit_code, seconds)
+        output = b"" if spec.kept else os.pread(descriptor, spec.output_size + 1, 0)
+    return Outcome(status, output, exit_code, seconds, meter.usage())
 
 
 @contextmanager
-def _output_file(scratch: Path, reserve: int) -> Iterator[tuple[Path, int]]:
-    """One empty file that any uid may write, in a directory that no other user enters."""
-    path = scratch / "predictions"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+def _output_file(spec: Spec, scratch: Path) -> Iterator[tuple[Path, int]]:
+    """One empty file that any uid may write, in a directory that no other user enters.
+
+    A Spec without output is not given it; one that keeps its output finds it made already.
+    """
+    path = spec.kept or scratch / "predictions"
+    flags = os.O_RDWR | os.O_NOFOLLOW | (0 if spec.kept else os.O_CREAT | os.O_EXCL)
+    descriptor = os.open(path, flags, 0o600)
     try:
         os.fchmod(descriptor, 0o666)  # past the umask; the directory is 0700
-        _reserve(descriptor, reserve)
+        if spec.output_size:
+            _reserve(descriptor, spec.limits.file_size)
         yield path, descriptor
     finally:
         os.close(descriptor)
-        path.unlink(missing_ok=True)
+        if not spec.kept:
+            path.unlink(missing_ok=True)
 
 
 def _reserve(descriptor: int, size: int) -> None:
@@ -90,7 +114,7 @@ def _reserve(descriptor: int, size: int) -> None:
 
 
 @contextmanager
-def _container(client: APIClient, asked: dict[str, Any], run: str) -> Iterator[str]:
+def _container(client: APIClient, asked: dict[str, Any], spec: Spec) -> Iterator[str]:
     """A created container, gone at the end together with its anonymous volumes."""
     try:
         with uninterrupted():  # the engine goes on with a create that its client has left
@@ -98,15 +122,29 @@ def _container(client: APIClient, asked: dict[str, Any], run: str) -> Iterator[s
         yield container
     finally:
         with uninterrupted():
-            remove_leftovers(client, run)
+            remove_containers(client, run_filter(spec.run, spec.verb))
 
 
 def remove_leftovers(client: APIClient, run: str | None = None) -> int:
-    """Remove every container of `run` (of any run, by default); returns how many there were.
+    """Remove every container and volume of `run`; by default of every run that is not alive.
 
-    Raises SandboxError when one is still there afterwards.
+    Returns how many containers there were; raises SandboxError when one is still there.
     """
-    filters = run_filter(run)
+    with engine_errors():
+        found = client.containers(all=True, filters=run_filter(run))
+        volumes = client.volumes(filters=run_filter(run))["Volumes"] or ()
+    runs = {each["Labels"][RUN_LABEL] for each in (*found, *volumes)}
+    dead = {each for each in runs if run or not is_alive(each)}
+    removed = sum(remove_containers(client, run_filter(each)) for each in dead)
+    with engine_errors():
+        for volume in volumes:
+            if volume["Labels"][RUN_LABEL] in dead:
+                client.remove_volume(volume["Name"], force=True)
+    return removed
+
+
+def remove_containers(client: APIClient, filters: dict[str, list[str]]) -> int:
+    """Remove every container that `filters` find, as `remove_leftovers` does."""
     with engine_errors():
         found = client.containers(all=True, filters=filters)
         for container in found:
@@ -126,7 +164,18 @@ def remove_leftovers(client: APIClient, run: str | None = None) -> int:
     return len(found)
 
 
-def _require_equal(client: APIClient, asked: dict[str, Any], container: str) -> None:
+def _kill(container: str) -> None:
+    """End a container from another thread, over a connection of its own."""
+    with engine_errors():
+        try:
+            connect().kill(container)
+        except docker.errors.APIError as error:
+            if error.status_code not in {404, 409}:  # it ended by itself
+                raise
+
+
+def require_equal(client: APIClient, asked: dict[str, Any], container: str) -> None:
+    """Raise SandboxError unless the engine made exactly what was asked."""
     image = client.inspect_image(asked["Image"])["Config"] or {}
     wrong = differences(asked, image, client.inspect_container(container))
     if wrong:
@@ -136,7 +185,12 @@ def _require_equal(client: APIClient, asked: dict[str, Any], container: str) -> 
         )
 
 
-def _start_and_wait(client: APIClient, container: str, seconds: float) -> tuple[Status, int | None]:
+_STOPPED = {"operations": Status.BUDGET_SPENT, "gpu memory": Status.OUT_OF_MEMORY}
+
+
+def _start_and_wait(
+    client: APIClient, container: str, seconds: float, meter: Meter
+) -> tuple[Status, int | None]:
     before = time.time()
     try:
         client.start(container)
@@ -154,6 +208,8 @@ def _start_and_wait(client: APIClient, container: str, seconds: float) -> tuple[
         client.ping()  # a dead engine is our trouble, a slow program the submission's
         if client.inspect_container(container)["State"]["Running"]:
             return Status.TIMEOUT, None
+    if meter.stopped:
+        return _STOPPED[meter.stopped], None
     state = client.inspect_container(container)["State"]
     if state["ExitCode"] == _KILLED and not state["OOMKilled"]:
         _require_own_end(client, container, before)

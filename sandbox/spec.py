@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,7 @@ class Status(StrEnum):
     NONZERO_EXIT = "NONZERO_EXIT"
     TIMEOUT = "TIMEOUT"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    BUDGET_SPENT = "BUDGET_SPENT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +53,17 @@ class Limits:
     processes: int
     open_files: int
     seconds: float
+    model: int = 0  # bytes of the model volume, where the program may write it
 
     def __post_init__(self) -> None:
         """Refuse memory-backed caps that leave the program itself too little."""
-        if self.tmp + self.shm > self.memory // 2:
+        caps = {"tmp_bytes": self.tmp, "shm_bytes": self.shm, "model_bytes": self.model}
+        if sum(caps.values()) > self.memory // 2:
+            named = ", ".join(f"{name} ({cap})" for name, cap in caps.items() if cap)
             raise PolicyError(
-                f"tmp_bytes ({self.tmp}) and shm_bytes ({self.shm}) are charged to the container's "
-                f"memory and together exceed half of it ({self.memory}). Lower them in "
-                "policies/sandbox.toml or raise memory_bytes in evaluator.toml."
+                f"{named} are charged to the container's memory and together exceed half of it "
+                f"({self.memory}). Lower them in policies/sandbox.toml or raise memory_bytes in "
+                "evaluator.toml."
             )
 
     @property
@@ -68,7 +73,42 @@ class Limits:
         Never the size of the output: /dev/shm and /tmp obey the same limit, and a
         program that keeps its scratch there would die of SIGXFSZ.
         """
-        return max(self.tmp, self.shm)
+        return max(self.tmp, self.shm, self.model)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """Operations that a container may use, and what a second of a busy device costs of them."""
+
+    operations: float = math.inf
+    per_cpu_second: float = 0.0
+    per_gpu_second: float = 0.0
+    gpu_memory: int = 0  # bytes over all GPUs; 0 sets no limit
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a container used: seconds, bytes and joules.
+
+    `cpu_seconds` and `gpu_seconds` are those that are charged: what was sampled, and after the
+    last sample every device as if it had been busy. `source` says where samples came from.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    peak_memory: int
+    bytes_read: int
+    bytes_written: int
+    gpu_seconds: float
+    gpu_peak_memory: int
+    joules: float
+    source: Literal["cgroup", "engine", "clock"]
+
+    def operations(self, allowance: Allowance) -> float:
+        """Return the operations charged, never more than were allowed."""
+        used = self.cpu_seconds * allowance.per_cpu_second
+        used += self.gpu_seconds * allowance.per_gpu_second
+        return min(used, allowance.operations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +116,10 @@ class Spec:
     """One run of one container.
 
     There is no field for a network, a privilege, a writable directory or a log: what
-    cannot be said cannot be asked for.
+    cannot be said cannot be asked for. `model` is how the run's model volume is seen, if at all;
+    `output_size` 0 means that there is no output file. `kept` is a file of the host's that takes
+    the output instead, unread, and `frames` lets a program of ours report numbers on its stderr:
+    neither is for a submission's own image.
     """
 
     run: str
@@ -87,6 +130,11 @@ class Spec:
     limits: Limits
     runtime: str = "runc"
     gpus: tuple[str, ...] = ()
+    model: Literal["", "read", "write"] = ""
+    allowance: Allowance = Allowance()
+    cpuset: str = ""
+    kept: Path | None = None
+    frames: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a name where an id is needed: tags move, ids do not."""
@@ -108,3 +156,4 @@ class Outcome:
     output: bytes
     exit_code: int | None
     seconds: float
+    usage: Usage | None = None

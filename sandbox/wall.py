@@ -6,7 +6,6 @@ never negotiable is a literal in it, so no option, policy or variable can reach 
 
 from __future__ import annotations
 
-import secrets
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -14,22 +13,45 @@ if TYPE_CHECKING:
     from sandbox.spec import Spec
 
 OUTPUT = "/output/predictions"
+MODEL = "/opt/ml/model"
 RUN_LABEL = "evaluator.run"
+VERB_LABEL = "evaluator.verb"
 
 
-def run_filter(run: str | None) -> dict[str, str]:
+def run_filter(run: str | None, verb: str | None = None) -> dict[str, list[str]]:
     """The engine's filter for what carries the label of `run`, or of any run."""
-    return {"label": f"{RUN_LABEL}={run}" if run else RUN_LABEL}
+    verbs = [f"{VERB_LABEL}={verb}"] if verb else []
+    return {"label": [f"{RUN_LABEL}={run}" if run else RUN_LABEL, *verbs]}
 
 
-# Uids no account or user-namespace range of an ordinary host uses; a new one for each
-# run, so that nothing keyed by uid (keyrings, quotas) outlives it.
+# Uids no account or user-namespace range of an ordinary host uses; one of its own for each run,
+# so that nothing keyed by uid (keyrings, quotas) outlives it, and a run's containers share one,
+# because the model that `train` leaves is for its own uid alone.
 _UIDS = range(2_000_000, 3_000_000)
 
 
-def fresh_uid() -> int:
-    """A uid for one run."""
-    return secrets.choice(_UIDS)
+def uid_of(run: str) -> int:
+    """The uid of a run, whose name is random."""
+    return _UIDS[int(run, 16) % len(_UIDS)]
+
+
+def model_volume(run: str) -> str:
+    """The name of a run's model volume."""
+    return f"evaluator-model-{run}"
+
+
+def volume_arguments(run: str, size: int, uid: int) -> dict[str, Any]:
+    """What the engine is asked for to keep a model of at most `size` bytes between two containers.
+
+    In memory: no trace of the tiles reaches a disk, and what is written is charged to the writer.
+    """
+    options = f"size={size},nr_inodes=65536,uid={uid},gid={uid},mode=0700,nosuid,nodev"
+    return {
+        "Name": model_volume(run),
+        "Driver": "local",
+        "DriverOpts": {"type": "tmpfs", "device": "tmpfs", "o": options},
+        "Labels": {RUN_LABEL: run},
+    }
 
 
 def create_arguments(spec: Spec, output: str, uid: int, seccomp: str) -> dict[str, Any]:
@@ -44,12 +66,13 @@ def create_arguments(spec: Spec, output: str, uid: int, seccomp: str) -> dict[st
         "User": f"{uid}:{uid}",  # whatever USER the image asks for
         "Hostname": "sandbox",
         "Env": environment(spec),
-        "Labels": {RUN_LABEL: spec.run},  # how leftovers of a killed run are found
+        # How leftovers of a killed run are found, and one container of a run among its others.
+        "Labels": {RUN_LABEL: spec.run, VERB_LABEL: spec.verb},
         "Healthcheck": {"Test": ["NONE"]},  # its output would be kept in the engine's state
         "StopSignal": "SIGKILL",  # no last words
         "AttachStdin": False,
         "AttachStdout": False,  # nothing it prints reaches us, so nothing can flood us
-        "AttachStderr": False,
+        "AttachStderr": spec.frames,  # numbers of a program of ours, for the operator's eyes
         "OpenStdin": False,
         "Tty": False,
         "HostConfig": {
@@ -72,7 +95,8 @@ def create_arguments(spec: Spec, output: str, uid: int, seccomp: str) -> dict[st
             "CgroupnsMode": "private",  # hides the container id from itself
             "Mounts": [
                 *(_bind(str(m.source), m.target, read_only=True) for m in spec.inputs),
-                _bind(output, OUTPUT, read_only=False),  # one file: no name, link or folder
+                *([_bind(output, OUTPUT, read_only=False)] if spec.output_size else []),  # one file
+                *([_model(spec)] if spec.model else []),
             ],
             "Tmpfs": {
                 "/tmp": "rw,noexec,nosuid,nodev,"  # noqa: S108 - a path inside the container
@@ -82,6 +106,7 @@ def create_arguments(spec: Spec, output: str, uid: int, seccomp: str) -> dict[st
             "Memory": limits.memory,
             "MemorySwap": limits.memory,  # equal means no swap: tiles never reach a disk
             "NanoCpus": round(limits.cpus * 1e9),
+            "CpusetCpus": spec.cpuset,  # of its own where runs stand side by side
             "PidsLimit": limits.processes,
             "OomScoreAdj": 500,  # the host's own processes survive it
             "Ulimits": [
@@ -130,6 +155,18 @@ def _bind(source: str, target: str, *, read_only: bool) -> dict[str, Any]:
         "ReadOnly": read_only,
         # Without it a mount nested below the source stays writable.
         "BindOptions": {"Propagation": "rprivate", "NonRecursive": True},
+    }
+
+
+def _model(spec: Spec) -> dict[str, Any]:
+    """The run's model volume: written by `train`, read by the `predict` after it."""
+    return {
+        "Type": "volume",
+        "Source": model_volume(spec.run),
+        "Target": MODEL,
+        "ReadOnly": spec.model == "read",
+        # Otherwise the engine fills it with what the image has there, under the image's owner.
+        "VolumeOptions": {"NoCopy": True},
     }
 
 

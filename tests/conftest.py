@@ -96,8 +96,13 @@ def make_image(engine: docker.APIClient, busybox: bytes) -> Iterator[Callable[..
     """A function from a shell script (and Dockerfile lines) to the id of an image that runs it."""
     made = []
 
-    def make(script: str, *changes: str, entrypoint: str = '["/bin/sh", "/predict.sh"]') -> str:
-        files = {"bin/busybox": busybox, "predict.sh": script.encode()}
+    def make(
+        script: str,
+        *changes: str,
+        entrypoint: str = '["/bin/sh", "/predict.sh"]',
+        more: dict[str, bytes] | None = None,
+    ) -> str:
+        files = {"bin/busybox": busybox, "predict.sh": script.encode()} | (more or {})
         changes = (*changes, f"LABEL {TEST_LABEL}=1")
         if entrypoint:
             changes = (*changes, f"ENTRYPOINT {entrypoint}")

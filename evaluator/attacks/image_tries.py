@@ -35,7 +35,9 @@ def try_image(attack: Attack, bench: Bench) -> Tried:
     try:
         with admitted(forged(attack.id, bench), "image", job) as found:
             still = TRICKS[attack.id](found.image)
-            outcome = sandbox.run(job.predict(found.image, ()), job.scratch, job.seccomp)
+            outcome = sandbox.run(
+                job.predict(found.image, (), sandbox.Allowance()), job.scratch, job.seccomp
+            )
     except Refused as refused:
         return Tried(attack, "blocked" if refused.rule == expected else "unknown")
     if still:

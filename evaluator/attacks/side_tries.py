@@ -24,9 +24,9 @@ from evaluator.attacks.stand_in import (
 )
 from evaluator.dataset.sealed import read_labels
 from evaluator.errors import OwnerError, SubmissionError
-from evaluator.evaluate import Evaluation
-from evaluator.leak_ledger import open_ledger
+from evaluator.evaluate import Phase
 from evaluator.leakage import release_time
+from evaluator.ledger import Vendor, open_ledger
 from evaluator.predictions import read_predictions
 from evaluator.scoring import Counts, Grid, count, publish
 
@@ -41,7 +41,7 @@ DAY = 86_400
 RUNS = 20
 
 
-def same_result(one: Evaluation, other: Evaluation, bench: Bench) -> bool:
+def same_result(one: Phase, other: Phase, bench: Bench) -> bool:
     """Whether their signed results differ in nothing but the run's name and what was spent."""
     first, second = (
         {k: v for k, v in published(each, bench).items() if k not in _NOT_THE_SUBMISSIONS}
@@ -58,18 +58,20 @@ def message(bench: Bench) -> int:
 def try_exit_code(attack: Attack, bench: Bench) -> Tried:
     """Any other exit status but 0 would have had the same result."""
     evaluation = evaluated(attack.id, stand_in_job(bench), bench)
-    if evaluation.exit_code != message(bench):
+    outcome = evaluation.outcomes[-1]
+    if outcome.exit_code != message(bench):
         return Tried(attack, "unknown")
-    other = replace(evaluation, exit_code=evaluation.exit_code + 1)
+    other = replace(evaluation, outcomes=(replace(outcome, exit_code=outcome.exit_code + 1),))
     return _closed(attack, closed=same_result(evaluation, other, bench))
 
 
 def try_duration(attack: Attack, bench: Bench) -> Tried:
     """A run that took a minute longer would have had the same result."""
     evaluation = evaluated(attack.id, stand_in_job(bench), bench)
-    if evaluation.seconds < 1:
+    outcome = evaluation.outcomes[-1]
+    if outcome.seconds < 1:
         return Tried(attack, "unknown")
-    other = replace(evaluation, seconds=evaluation.seconds + 60)
+    other = replace(evaluation, outcomes=(replace(outcome, seconds=outcome.seconds + 60),))
     return _closed(attack, closed=same_result(evaluation, other, bench))
 
 
@@ -83,14 +85,14 @@ def try_stderr(attack: Attack, bench: Bench) -> Tried:
     return _closed(attack, closed=said not in document + evaluation.message)
 
 
-def scored(bench: Bench, wrong: dict[int, int]) -> Evaluation:
+def scored(bench: Bench, wrong: dict[int, int]) -> Phase:
     """An evaluation in which the first tile of each class in `wrong` gets that other class."""
     dataset = stand_in_job(bench).dataset
     labels = read_labels(dataset.holdout, len(CLASSES))
     predictions = labels.copy()
     for label, prediction in wrong.items():
         predictions[np.flatnonzero(labels == label)[0]] = prediction
-    return Evaluation("OK", count(labels, predictions, dataset.classes, dataset.rare))
+    return Phase("OK", count(labels, predictions, dataset.classes, dataset.rare))
 
 
 def try_confusion(attack: Attack, bench: Bench) -> Tried:
@@ -130,7 +132,7 @@ def try_coarse(attack: Attack, bench: Bench) -> Tried:
 
 def try_status(attack: Attack, bench: Bench) -> Tried:
     """Whether it fails, and how, is for it to choose: counted too."""
-    one, other = Evaluation("NONZERO_EXIT"), Evaluation("OUTPUT_MISSING")
+    one, other = Phase("NONZERO_EXIT"), Phase("OUTPUT_MISSING")
     return _closed(attack, closed=same_result(one, other, bench))
 
 
@@ -156,8 +158,12 @@ def runs_within(budget: int, bench: Bench) -> int:
     """How many of RUNS runs of 30 bits each may start under a budget of bits."""
     path, runs = bench.scratch / f"{secrets.token_hex(4)}.sqlite", 0
     with open_ledger(path) as ledger, suppress(OwnerError):
+        ledger.add_vendor(Vendor(VENDOR))
         for _ in range(RUNS):
-            ledger.reserve(secrets.token_hex(8), VENDOR, 1, 30.0, budget)
+            run = secrets.token_hex(8)
+            ledger.start(run, None, VENDOR, 1, bits=30.0, bit_budget=budget)
+            ledger.settle(run, 30.0, ("OK", None), (0, 0), 0)
+            ledger.release(run)
             runs += 1
     return runs
 

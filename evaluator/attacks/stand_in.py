@@ -6,19 +6,22 @@ import hashlib
 import json
 import secrets
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import sandbox
 from evaluator.admission import Received, admit, receive
+from evaluator.compute import Compute
 from evaluator.dataset.importing import ImportRules, import_tiles
 from evaluator.dataset.sealed import open_dataset
-from evaluator.evaluate import evaluate
-from evaluator.job import Job
+from evaluator.evaluate import Evaluation, evaluate
+from evaluator.job import Images, Job
+from evaluator.ledger import Vendor, open_ledger
 from evaluator.onnx_check import RECORD
 from evaluator.proof import Proof
+from evaluator.queue import limits_of
 from evaluator.record import Issuer, reserve, write_record
 from evaluator.signing import generate_key, load_key
 from evaluator.submission import Submission
@@ -27,19 +30,20 @@ from sandbox import Outcome, SandboxPolicy, Spec, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+    from contextlib import AbstractContextManager
     from typing import Literal
 
     from evaluator.admission import Admitted
     from evaluator.attacks.probing import Bench
-    from evaluator.evaluate import Evaluation
-    from evaluator.job import Run
+    from evaluator.evaluate import Phase
+    from evaluator.job import Steps
     from sandbox import Limits
 
 CLASSES = ("barley", "corn", "wheat")
 HELD_OUT = 24
 VENDOR = "stand-in"
 _LARGEST = 2**30
+_BUDGET = 100_000_000  # micro-petaflops: no try comes near it
 _ACCEPTED = RECORD.pack(*[0] * 24)
 
 
@@ -57,6 +61,8 @@ def stand_in_workspace(bench: Bench) -> Workspace:
     generate_key(workspace.key, workspace.public_key)
     rules = ImportRules(classes=CLASSES, rare=1)
     import_tiles(workspace.data, source, rules, holdout=HELD_OUT, progress=lambda *_: None)
+    with open_ledger(workspace.ledger) as ledger:
+        ledger.add_vendor(Vendor(VENDOR, micro_petaflops=10**6 * _BUDGET))
     return workspace
 
 
@@ -71,16 +77,19 @@ def stand_in_job(bench: Bench, limits: Limits | None = None) -> Job:
         runtime=bench.runtime,
         tmp_bytes=limits.tmp,
         shm_bytes=limits.shm,
+        model_bytes=limits.tmp,
         processes=limits.processes,
         open_files=limits.open_files,
         check_seconds=round(limits.seconds),
         predict_seconds=round(limits.seconds),
+        train_seconds=round(limits.seconds),
         require=(),
         sha256="0" * 64,
     )
     return Job(
         run=run,
         dataset=open_dataset(workspace.data),
+        phases="baseline",
         policy=policy,
         admission=bench.admission,
         seccomp=bench.seccomp,
@@ -90,13 +99,18 @@ def stand_in_job(bench: Bench, limits: Limits | None = None) -> Job:
         memory=limits.memory,
         gpus=(),
         largest=_LARGEST,
-        runner=bench.runner,
+        compute=Compute(left=_BUDGET, step=_BUDGET // 100, cpu=1e11),
+        images=Images(runner=bench.runner, trainer=_none, holder=_none),
     )
+
+
+def _none() -> str:
+    raise AssertionError("no try trains a model of ours")
 
 
 @contextmanager
 def admitted(
-    content: bytes, kind: Literal["image", "onnx"], job: Job, run: Run = sandbox.run
+    content: bytes, kind: Literal["image", "onnx"], job: Job, steps: Steps | None = None
 ) -> Iterator[Admitted]:
     """Take forged bytes through the door that every submission takes.
 
@@ -105,28 +119,43 @@ def admitted(
     file = job.scratch / ("model.onnx" if kind == "onnx" else "image.tar")
     file.write_bytes(content)
     received = receive(Submission(kind, file, ""), job.scratch, job.largest)
-    with admit(received, job, run) as found:
+    with admit(received, job, steps or sandbox.Steps(job.scratch, job.seccomp)) as found:
         yield found
 
 
-def evaluated(act: str, job: Job, bench: Bench) -> Evaluation:
-    """Evaluate an act of the probe's as a submission, by the main flow itself."""
+@dataclass(frozen=True, slots=True)
+class _Acting:
+    """The steps of a run in which an act of the probe's stands for the submission."""
 
-    def run(spec: Spec, scratch: Path, seccomp: str) -> Outcome:
+    act: str
+    steps: sandbox.Steps
+    probe: str
+
+    def prepare(self, holder: Spec, size: int) -> AbstractContextManager[None]:
+        return self.steps.prepare(holder, size)
+
+    def run(self, spec: Spec) -> Outcome:
         if spec.verb == "check":  # an image of ours needs none
             return Outcome(Status.OK, _ACCEPTED, 0, 0.0)
-        return sandbox.run(replace(spec, image=bench.probe, verb=act), scratch, seccomp)
-
-    return evaluate(_received(job), job, run)
+        return self.steps.run(replace(spec, image=self.probe, verb=self.act))
 
 
-def published(evaluation: Evaluation, bench: Bench) -> dict[str, Any]:
-    """The predicate of the signed result of an evaluation, as its vendor gets it."""
+def evaluated(act: str, job: Job, bench: Bench) -> Phase:
+    """Evaluate an act of the probe's as a submission, by the main flow itself."""
+    steps = _Acting(act, sandbox.Steps(job.scratch, job.seccomp), bench.probe)
+    phase = evaluate(_received(job), job, steps).baseline
+    assert phase is not None  # noqa: S101 - that is what was asked for
+    return phase
+
+
+def published(phase: Phase, bench: Bench) -> dict[str, Any]:
+    """The predicate of the signed result of a phase, as its vendor gets it."""
     workspace, job = stand_in_workspace(bench), stand_in_job(bench)
-    publish = workspace.settings().publish
-    issuer = Issuer(workspace, publish, VENDOR, load_key(workspace.key))
+    settings = workspace.settings()
+    key, limits = load_key(workspace.key), limits_of(settings)
+    issuer = Issuer(workspace, settings.publish, VENDOR, key, limits, _BUDGET, 0)
     reserve(issuer, job)
-    record = write_record(issuer, job, _received(job), evaluation)
+    record = write_record(issuer, job, _received(job), Evaluation(phase))
     document: dict[str, Any] = json.loads(record.result.payload())["predicate"]
     return document
 

@@ -114,6 +114,7 @@ def images() -> None:
 
 @images.command("build")
 @click.option("--gpu", is_flag=True, help="Also the ONNX runner for NVIDIA GPUs (1.4 GB more).")
+@click.option("--trainer", is_flag=True, help="Also the ONNX trainer, with PyTorch (250 MB more).")
 @click.option(
     "--example",
     "examples",
@@ -121,9 +122,12 @@ def images() -> None:
     type=click.Choice(["perl", "torch"]),
     help="Also an example submission (repeatable).",
 )
-def build_command(examples: tuple[str, ...], *, gpu: bool) -> None:
-    """Build the ONNX runner and the probe unless they are there; print the ids of all."""
-    from evaluator.images import build_example, build_onnx_runner, build_probe
+def build_command(examples: tuple[str, ...], *, gpu: bool, trainer: bool) -> None:
+    """Build the ONNX runner and the probe unless they are there; print the ids of all.
+
+    With --gpu and --trainer, each for NVIDIA GPUs too.
+    """
+    from evaluator.images import build_example, build_onnx_runner, build_onnx_trainer, build_probe
     from evaluator.progress import stages
 
     built = {}
@@ -132,6 +136,10 @@ def build_command(examples: tuple[str, ...], *, gpu: bool) -> None:
         built["probe"] = build_probe(stage)
         if gpu:
             built["onnx-runner-gpu"] = build_onnx_runner(stage, gpu=True)
+        if trainer:
+            built["onnx-trainer"] = build_onnx_trainer(stage)
+        if trainer and gpu:
+            built["onnx-trainer-gpu"] = build_onnx_trainer(stage, gpu=True)
         built |= {f"example-{name}": build_example(name, stage) for name in examples}
     for name, image in built.items():
         click.echo(f"{name} {image}")

@@ -11,11 +11,20 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from evaluator import __version__
+from evaluator.cli.calibrate import calibrate_command
 from evaluator.cli.data import data, images
 from evaluator.cli.doctor import doctor_command
 from evaluator.cli.leakage import leakage_command
+from evaluator.cli.ledger import COMMANDS as ACCOUNTS
 from evaluator.cli.options import say
-from evaluator.cli.runs import SUBMISSION_FAILED, init_command, run_command, verify_command
+from evaluator.cli.runs import (
+    SUBMISSION_FAILED,
+    init_command,
+    run_command,
+    submit_command,
+    verify_command,
+    work_command,
+)
 from evaluator.errors import EvaluatorError, SubmissionError, VerificationError
 
 if TYPE_CHECKING:
@@ -46,7 +55,11 @@ COMMANDS = (
     data,
     images,
     doctor_command,
+    calibrate_command,
     run_command,
+    submit_command,
+    work_command,
+    *ACCOUNTS,
     leakage_command,
     verify_command,
 )

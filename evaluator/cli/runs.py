@@ -1,10 +1,11 @@
-"""`evaluator init`, `run` and `verify`: from an empty directory to a result one can check."""
+"""`evaluator init`, `run`, `submit`, `work`, `verify`: from an empty directory to a result."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -20,9 +21,16 @@ from evaluator.errors import OwnerError
 from evaluator.workspace import Workspace, init
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from securesystemslib.signer import Signer
 
+    from evaluator.official import Told
+    from evaluator.queue import Request
+    from evaluator.record import Record
+
 SUBMISSION_FAILED = 1
+_POLL = 2.0  # seconds between two looks into an empty queue
 
 
 @click.command("init")
@@ -63,15 +71,29 @@ def init_command(
     say(f"Next: evaluator data import TILES --holdout 0.2 --workspace {directory}")
 
 
-@click.command("run")
-@click.argument("submission")
-@click.option("--vendor", required=True, help="Whose submission it is: lower-case, hyphens.")
-@click.option(
+vendor_option = click.option("--vendor", help="Whose submission it is; see `evaluator vendors`.")
+phase_option = click.option(
     "--phase",
-    type=click.Choice(["baseline"]),
-    default="baseline",
-    show_default=True,
-    help="As submitted; fine-tuning is not in this version.",
+    type=click.Choice(["baseline", "both"]),
+    help="As submitted alone, or fine-tuned on the training tiles as well (default: both, where "
+    "there are training tiles).",
+)
+recipe_option = click.option(
+    "--recipe",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The vendor's hyperparameters.json for the training.",
+)
+
+
+@click.command("run")
+@click.argument("submission", required=False)
+@vendor_option
+@phase_option
+@recipe_option
+@click.option(
+    "--adapted",
+    metavar="RUN",
+    help="Instead of a SUBMISSION: predict with the model that the training of RUN left.",
 )
 @passphrase_option
 @json_option
@@ -80,9 +102,11 @@ def init_command(
 def run_command(  # noqa: PLR0913 - one per option of the command
     context: click.Context,
     *,
-    submission: str,
-    vendor: str,
-    phase: str,  # noqa: ARG001 - the only phase there is
+    submission: str | None,
+    vendor: str | None,
+    phase: Literal["baseline", "both"] | None,
+    recipe: Path | None,
+    adapted: str | None,
     passphrase_file: Path | None,
     workspace: Path,
     as_json: bool,
@@ -90,22 +114,129 @@ def run_command(  # noqa: PLR0913 - one per option of the command
     """Evaluate SUBMISSION on the holdout and write its signed result.
 
     SUBMISSION is model.onnx, an archive made by `docker save`, a local image id, or
-    name@sha256:digest.
+    name@sha256:digest. It is handed in and run at once; `evaluator submit` and `evaluator work`
+    do the two apart.
     """
-    from evaluator.official import run_officially
+    from evaluator.official import run_adapted, run_officially
+
+    owned = Workspace(workspace)
+    if adapted and (submission or vendor or phase or recipe):
+        raise click.UsageError("--adapted stands alone: the run says the rest.")
+    request = None if adapted else _request(submission, vendor, phase, recipe)
+    signer = _signer(owned, passphrase_file)
+    with _told() as told:
+        if request is None:
+            record = run_adapted(owned, str(adapted), signer, told)
+        else:
+            record = run_officially(owned, request, signer, told)
+    _print_record(record, as_json=as_json)
+    context.exit(_exit_code(record))
+
+
+@click.command("submit")
+@click.argument("submission")
+@vendor_option
+@phase_option
+@recipe_option
+@json_option
+@workspace_option
+def submit_command(  # noqa: PLR0913 - one per option of the command
+    *,
+    submission: str,
+    vendor: str | None,
+    phase: Literal["baseline", "both"] | None,
+    recipe: Path | None,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Hand SUBMISSION in: it takes a slot of its vendor's quota, and waits for `work`."""
     from evaluator.progress import stages
+    from evaluator.queue import submit
+
+    with stages() as stage:
+        number = submit(Workspace(workspace), _request(submission, vendor, phase, recipe), stage)
+    if as_json:
+        print_json({"submission": number})
+    else:
+        click.echo(f"Submission {number} waits for its run; `evaluator work` takes it.")
+
+
+@click.command("work")
+@click.option("--wait", is_flag=True, help="Go on waiting when nobody waits any more.")
+@passphrase_option
+@workspace_option
+@click.pass_context
+def work_command(
+    context: click.Context, *, wait: bool, passphrase_file: Path | None, workspace: Path
+) -> None:
+    """Run what waits, fair between vendors, one after the other; one of these for each slot.
+
+    A submission that fails is done, like any other. Trouble of this host or of the workspace
+    stops the work: what was running is aborted and charged to nobody, and the rest still waits.
+    """
+    import time
+
+    from evaluator.official import run_next
+
+    owned = Workspace(workspace)
+    signer = _signer(owned, passphrase_file)
+    failed = False
+    while True:
+        with _told() as told:
+            record = run_next(owned, signer, told)
+        if record is not None:
+            _print_record(record, as_json=False)
+            failed |= bool(_exit_code(record))
+        elif wait:
+            time.sleep(_POLL)
+        else:
+            break
+    context.exit(SUBMISSION_FAILED if failed else 0)
+
+
+def _request(
+    submission: str | None,
+    vendor: str | None,
+    phase: Literal["baseline", "both"] | None,
+    recipe: Path | None,
+) -> Request:
+    from evaluator.queue import Request
+    from evaluator.recipe import MAX_BYTES
     from evaluator.submission import parse_submission
+
+    if not submission:
+        raise click.UsageError("Name a SUBMISSION, or a run with --adapted.")
+    if not vendor:
+        raise click.UsageError("Whose submission is it? Give --vendor.")
+    raw = None
+    if recipe:
+        with recipe.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)  # one more than is read: enough to refuse it
+    return Request(parse_submission(submission), vendor, phase, raw)
+
+
+@contextmanager
+def _told() -> Iterator[Told]:
+    """Stages of a run on stderr, and on a terminal the numbers of our own trainer."""
+    from evaluator.official import Told
+    from evaluator.progress import stages, training_line
+
+    with stages() as stage:
+        shown = (lambda frame: stage(training_line(frame))) if sys.stderr.isatty() else None
+        yield Told(stage, shown)
+
+
+def _print_record(record: Record, *, as_json: bool) -> None:
     from evaluator.tables import print_record, record_document
 
-    parsed = parse_submission(submission)
-    signer = _signer(Workspace(workspace), passphrase_file)
-    with stages() as stage:
-        record = run_officially(Workspace(workspace), parsed, vendor, signer, stage)
     if as_json:
         print_json(record_document(record))
     else:
         print_record(record)
-    context.exit(0 if record.evaluation.counts else SUBMISSION_FAILED)
+
+
+def _exit_code(record: Record) -> int:
+    return 0 if all(phase.counts for phase in record.evaluation.phases) else SUBMISSION_FAILED
 
 
 @click.command("verify")

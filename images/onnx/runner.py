@@ -1,6 +1,7 @@
 """Run a vendor's ONNX classifier on the tiles of one dataset, inside the sandbox.
 
     predict   /submission/model.onnx + /input/tiles.npy -> /output/predictions
+              or, where `train` has left one, /opt/ml/model/model.onnx
     check     /submission/model.onnx + /input/manifest.json -> a record of 24 numbers
 
 Both read /input/admission.json, the data owner's limits of a model. `check` sees no tile. Its
@@ -21,6 +22,7 @@ from findings import Code, Limits, UnsuitableError
 from numpy.typing import NDArray
 
 MODEL = Path("/submission/model.onnx")
+TRAINED = Path("/opt/ml/model/model.onnx")  # what `train` left; absent before it
 INPUT = Path("/input")
 OUTPUT = Path("/output/predictions")
 
@@ -33,7 +35,7 @@ def main(verb: str) -> int:
     """Carry out one verb on the contract's paths."""
     device = os.environ.get("EVALUATOR_DEVICE", "cpu")
     if verb == "predict":
-        return predict(MODEL, INPUT, OUTPUT, device)
+        return predict(TRAINED if TRAINED.exists() else MODEL, INPUT, OUTPUT, device)
     if verb == "check":
         return check(MODEL, INPUT, OUTPUT, device)
     print("usage: predict | check", file=sys.stderr)

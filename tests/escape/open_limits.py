@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import secrets
@@ -28,6 +29,7 @@ from evaluator.attacks.forged_images import digest, docker_archive, image_config
 from evaluator.attacks.limits_tries import DEADLINE, crash, failed_start
 from evaluator.attacks.probing import Tried, small, try_together
 from sandbox import Outcome, Spec, Status
+from sandbox.metering import Meter
 from sandbox.run import _start_and_wait
 
 if TYPE_CHECKING:
@@ -132,9 +134,16 @@ def stop_listening(client: APIClient, container: str, _spec: Spec) -> bool:
     return False
 
 
+def wait_as_the_product(client: APIClient, container: str, spec: Spec, seconds: float) -> None:
+    """Start it and wait, metered as every run is; its allowance has no end."""
+    kill = functools.partial(client.kill, container)
+    with Meter(container, spec.limits.cpus, spec.allowance, spec.gpus, kill) as meter:
+        _start_and_wait(client, container, seconds, meter)
+
+
 def as_the_product(client: APIClient, container: str, spec: Spec) -> bool:
     """The product's own steps: wait no longer than the deadline, then remove all of the run."""
-    _start_and_wait(client, container, DEADLINE)
+    wait_as_the_product(client, container, spec, DEADLINE)
     sandbox.remove_leftovers(client, spec.run)
     return bool(client.containers(all=True, filters={"id": container}))
 
@@ -150,7 +159,7 @@ def kept(client: APIClient, container: str, spec: Spec) -> bool:
 def removed(client: APIClient, container: str, spec: Spec) -> bool:
     """Remove it as the product does."""
     began = time.time()
-    _start_and_wait(client, container, 30)
+    wait_as_the_product(client, container, spec, 30)
     sandbox.remove_leftovers(client, spec.run)
     return any(residue_of(spec, began))
 

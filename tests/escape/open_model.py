@@ -20,6 +20,7 @@ from evaluator.errors import Refused, SubmissionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from trials import OpenTry, Wall
 
@@ -100,20 +101,34 @@ def laid_out(folder: Path, model: bytes) -> Path:
     return home / "model.onnx"
 
 
+@dataclass(frozen=True, slots=True)
+class OpenSteps:
+    """The steps of a run, each started as the bench does; `outputs` are what they wrote."""
+
+    start: Callable[[Spec, Path], Outcome]
+    scratch: Path
+    outputs: list[bytes]
+
+    def prepare(self, holder: Spec, size: int) -> AbstractContextManager[None]:
+        """No model is trained here."""
+        raise NotImplementedError
+
+    def run(self, spec: Spec) -> Outcome:
+        """Start it in the open."""
+        outcome = self.start(spec, self.scratch)
+        self.outputs.append(outcome.output)
+        return outcome
+
+
 def checked(row: Attack, bench: Bench) -> Tried:
     """Let our runner check it in an open container that has the one control of the row."""
     why = expected[row.id]
     limits = hasty(bench.limits, SECONDS[bench.runtime]) if why == "TIMEOUT" else bench.limits
     assert bench.start is not None
-    start, outputs = bench.start, list[bytes]()
-
-    def run(spec: Spec, scratch: Path, _seccomp: str) -> Outcome:
-        outcome = start(spec, scratch)
-        outputs.append(outcome.output)
-        return outcome
-
+    job, outputs = stand_in_job(bench, limits), list[bytes]()
+    steps = OpenSteps(bench.start, job.scratch, outputs)
     try:
-        with admitted(FORGED_MODELS[row.id](), "onnx", stand_in_job(bench, limits), run):
+        with admitted(FORGED_MODELS[row.id](), "onnx", job, steps):
             return Tried(row, "succeeds")
     except SubmissionError as failure:
         if why.startswith("EVA"):

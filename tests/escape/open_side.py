@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,9 +23,9 @@ from evaluator.attacks.side_tries import (
     scored,
 )
 from evaluator.attacks.stand_in import HELD_OUT, published, stand_in_job
-from evaluator.evaluate import Evaluation
+from evaluator.evaluate import Phase
 from evaluator.leakage import release_time
-from sandbox import Mount
+from sandbox import Mount, Outcome, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,12 +74,15 @@ def telling(heard: Callable[[Measured, int], bool]) -> OpenTry:
     """
 
     def try_it(row: Attack, bench: Bench, control: str | None, wall: Wall) -> Tried:
+        status = Status.NONZERO_EXIT
         seen = measured(row, bench, control, wall)
         assert heard(seen, message(bench)), "the program has not said anything"
         if control is None:
             return Tried(row, "succeeds")
-        one = Evaluation("NONZERO_EXIT", exit_code=seen.code, seconds=seen.seconds)
-        other = replace(one, exit_code=seen.code + 1, seconds=seen.seconds + 60)
+        one, other = (
+            Phase(status, outcomes=(Outcome(status, b"", seen.code + more, seen.seconds + 60 * more),))
+            for more in (0, 1)
+        )
         told = seen.printed.strip() and seen.printed in str(published(one, bench))
         return Tried(row, "succeeds" if told or not same_result(one, other, bench) else "blocked")
 

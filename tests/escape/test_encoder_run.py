@@ -1,4 +1,7 @@
-"""The colluding encoder through `evaluator run`: what its vendor reads from the signed file."""
+"""The colluding encoder through `evaluator run`: what its vendor reads from the signed file.
+
+Its first phase sends a tile that is held out, its second one of those that it was trained on.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def evaluator(*arguments: object) -> subprocess.CompletedProcess[str]:
         text=True,
         env={**os.environ, "NO_COLOR": "1", "COLUMNS": "120"},
         stdin=subprocess.DEVNULL,
-        timeout=300,
+        timeout=600,
         check=False,
     )
 
@@ -68,6 +71,8 @@ def farm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "evaluator.toml").write_text(text)
     source = ("data", "import", folder / "source", "--workspace", root)
     assert evaluator(*source, "--holdout", sum(SIZES)).returncode == 0
+    for vendor in ("acme", "zenith"):
+        assert evaluator("vendors", "add", vendor, "--workspace", root).returncode == 0
     return root
 
 
@@ -110,20 +115,30 @@ def _tar(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def tile(workspace: Path, side: str) -> str:
+    """The bits of the first tile of a side, and of more."""
+    return encoder.tile_bits((workspace / "data" / "1" / side / "tiles" / "tiles.npy").read_bytes())
+
+
 @pytest.mark.docker
 def test_a_vendor_reads_no_more_of_the_tiles_than_the_signed_bits(ran: Path) -> None:
-    """True bits of the first tile come out, fewer than stated; the owner's counts hold more."""
+    """True bits of two tiles come out, fewer than stated; the owner's counts hold more."""
     (signed,) = (ran / "results" / "acme").iterdir()
     statement = json.loads(b64decode(json.loads(signed.read_text())["dsseEnvelope"]["payload"]))
-    stated = statement["predicate"]["leakage_bits"]["run"]
-    public = _from_figures(statement["predicate"]["phases"]["baseline"])
-    exact = json.loads((ran / "private" / f"{statement['predicate']['run']}.json").read_text())
-    private = public + _from_mistakes(exact["counts"]["confusion"])
-    sent = encoder.tile_bits((ran / "data/1/holdout/tiles/tiles.npy").read_bytes())
+    predicate = statement["predicate"]
+    stated = predicate["leakage_bits"]
+    exact = json.loads((ran / "private" / f"{predicate['run']}.json").read_text())
+    public, private = {}, {}
+    for phase, side in (("baseline", "holdout"), ("tuned", "training")):
+        public[phase] = _from_figures(predicate["phases"][phase])
+        private[phase] = public[phase] + _from_mistakes(exact[phase]["counts"]["confusion"])
+        assert tile(ran, side).startswith(public[phase])
+        assert tile(ran, side).startswith(private[phase])
 
-    assert sent.startswith(public)
-    assert sent.startswith(private)
-    assert 0.55 * stated < len(public) <= stated < len(private)
+    assert tile(ran, "holdout")[:16] != tile(ran, "training")[:16]
+    assert 0 < len(public["tuned"]) <= stated["tuned"] < len(private["tuned"])
+    together, more = (sum(map(len, each.values())) for each in (public, private))
+    assert 0.4 * stated["run"] < together <= stated["run"] < more
 
 
 @pytest.mark.docker
@@ -145,6 +160,7 @@ def test_the_account_stops_the_run_that_would_pass_the_budget(
     assert (run["vendor"], run["state"], before["tile_bits"]) == ("acme", "released", 16 * 16 * 8)
     assert (stopped.returncode, stopped.stdout) == (2, "")
     assert f"Results may carry {budget} bits about this data set" in stopped.stderr
+    assert list((workspace / "queue").glob("[0-9]*")) == []
     assert not (workspace / "results" / "zenith").exists()
     assert (after["runs"], after["runs_left"]) == (before["runs"], 0)
 

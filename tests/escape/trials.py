@@ -20,7 +20,7 @@ import sandbox
 from evaluator.attacks.probing import Tried, small, try_together
 from evaluator.attacks.tries import TRIES
 from sandbox import Outcome, Spec, Status
-from sandbox.wall import create_arguments, fresh_uid
+from sandbox.wall import create_arguments, uid_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -60,7 +60,7 @@ def try_open(
             output = str(scratch / "predictions")
             request = extended(open_request(spec, output), extras)
             if control is not None:
-                asked = wall(_strict(spec), output, fresh_uid(), bench.seccomp)
+                asked = wall(_strict(spec), output, uid_of(spec.run), bench.seccomp)
                 request = with_control(request, asked, control)
             return run_request(request, spec, scratch)
 

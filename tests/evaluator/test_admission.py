@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import stat
 from contextlib import suppress
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pytest
 
@@ -14,6 +15,7 @@ from evaluator import admission
 from evaluator.admission import PULLED, Received, admit, receive, sweep_images
 from evaluator.admission_policy import load_admission_policy
 from evaluator.attacks.forged_images import FORGED, file, tag_overwrite, with_members
+from evaluator.errors import Refused
 from evaluator.kept_images import kept_images
 from evaluator.submission import Submission
 from evaluator.workspace import shipped
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from docker import APIClient
 
-    from evaluator.job import Job
+    from evaluator.job import Job, Steps
 
 pytestmark = pytest.mark.docker
 
@@ -47,7 +49,7 @@ def workspace(tmp_path: Path) -> Iterator[Path]:
 
 def _policy(kept: int) -> Any:  # noqa: ANN401 - a policy with one value changed
     read = load_admission_policy(shipped("policies") / "admission.toml")
-    values = {name: getattr(read, name) for name in ("onnx", "sha256")}
+    values = {name: getattr(read, name) for name in ("onnx", "recipe", "sha256")}
     return SimpleNamespace(image=read.image.model_copy(update={"kept": kept}), **values)
 
 
@@ -65,19 +67,25 @@ def submit(workspace: Path) -> Callable[..., tuple[str, dict[str, Any]]]:
         path.write_bytes(archive)
         received = receive(Submission("image", path, ""), scratch, 10**9)
         job = _job(scratch, workspace / "intake.json", kept)
-        with admit(received, job, _never) as admitted:
+        with admit(received, job, NO_STEPS) as admitted:
             return admitted.image, sandbox.connect().inspect_image(admitted.image)
 
     return run
 
 
-def _job(scratch: Path, record: Path | None, kept: int) -> Job:
-    values = {"scratch": scratch, "known_images": record, "largest": 10**9, "run": scratch.name}
-    return cast("Job", SimpleNamespace(admission=_policy(kept), **values))
+def _job(
+    scratch: Path, record: Path | None, kept: int, recipe: bytes | None = None, largest: int = 10**9
+) -> Job:
+    values = {"scratch": scratch, "known_images": record, "largest": largest, "run": scratch.name}
+    return cast("Job", SimpleNamespace(admission=_policy(kept), recipe=recipe, **values))
 
 
 def _never(*_: object) -> Any:  # noqa: ANN401 - never called
     raise AssertionError
+
+
+NO_STEPS = cast("Steps", SimpleNamespace(prepare=_never, run=_never))
+"""An image needs no container of ours before it runs."""
 
 
 def ids(engine: APIClient, workspace: Path) -> set[str]:
@@ -169,10 +177,43 @@ def test_nothing_is_kept_without_a_record(tmp_path: Path, engine: APIClient) -> 
     """As in a rehearsal."""
     (tmp_path / "image.tar").write_bytes(with_members(file("once")))
     received = receive(Submission("image", tmp_path / "image.tar", ""), tmp_path, 10**9)
-    with admit(received, _job(tmp_path, None, KEPT), _never) as admitted:
+    with admit(received, _job(tmp_path, None, KEPT), NO_STEPS) as admitted:
         assert engine.inspect_image(admitted.image)
 
     assert sandbox.find_image(admitted.image) is None
+
+
+@pytest.mark.parametrize("recipe", [None, b'{"epochs":3}'])
+def test_an_image_trains_itself_by_its_vendors_recipe(tmp_path: Path, recipe: bytes | None) -> None:
+    """The same image for every verb; the recipe is there for `train` alone, if there is one."""
+    (tmp_path / "image.tar").write_bytes(with_members(file("trains")))
+    received = receive(Submission("image", tmp_path / "image.tar", ""), tmp_path, 10**9)
+    with admit(received, _job(tmp_path, None, KEPT, recipe), NO_STEPS) as admitted:
+        given = {mount.target: mount.source for mount in admitted.trainer_inputs}
+
+    assert (admitted.image, admitted.ours) == (admitted.trainer, False)
+    assert admitted.inputs == admitted.tuned_inputs == ()
+    assert given.keys() == ({"/input/hyperparameters.json"} if recipe else set())
+    assert [path.read_bytes() for path in given.values()] == [recipe] * bool(recipe)
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o444 for path in given.values())
+
+
+@pytest.mark.parametrize(("kind", "rule"), [("image", "EVA102"), ("onnx", "EVA301")])
+def test_a_submission_beyond_the_limit_is_refused_unseen(
+    tmp_path: Path, kind: Literal["image", "onnx"], rule: str
+) -> None:
+    """By its size alone: no container, no unpacking, and no more of it is kept than the limit."""
+    (tmp_path / "file").write_bytes(bytes(5000))
+    received = receive(Submission(kind, tmp_path / "file", ""), tmp_path, 1000)
+    with (
+        pytest.raises(Refused) as refused,
+        admit(received, _job(tmp_path, None, KEPT, largest=1000), NO_STEPS),
+    ):
+        _never()
+
+    assert refused.value.rule == rule
+    assert received.size == 5000
+    assert received.file.stat().st_size <= 1000
 
 
 @pytest.mark.parametrize("here_before", [False, True])

@@ -1,6 +1,7 @@
 """The bits stated are at least the logarithm of the records there are, found by enumeration."""
 
 import re
+import tomllib
 from itertools import product
 from math import log2
 from pathlib import Path
@@ -11,9 +12,13 @@ from hypothesis import strategies as st
 
 from evaluator.leakage import bits, phase_bits, release_bits, release_time, tile_bits, total
 from evaluator.scoring import Counts, Grid, Holdout, publish
+from evaluator.spending import longest_run
 from evaluator.status import STATUSES
+from evaluator.workspace import shipped
+from sandbox import load_policy
 
 DAY = 86_400
+CHARGES = 101  # of a hundred steps, and none
 CROPS = tuple(f"crop {number}" for number in range(9))
 
 
@@ -33,16 +38,18 @@ def every_record(sizes: tuple[int, ...], rare: tuple[str, ...], grid: Grid) -> i
 @given(
     sizes=st.lists(st.integers(1, 7), min_size=2, max_size=3).map(tuple),
     steps=st.tuples(*[st.sampled_from([1, 2, 4, 5, 10, 100])] * 3),
+    charges=st.integers(1, 200),
     published=st.booleans(),
 )
 def test_no_more_records_than_the_bits_allow(
-    sizes: tuple[int, ...], steps: tuple[int, int, int], *, published: bool
+    sizes: tuple[int, ...], steps: tuple[int, int, int], charges: int, *, published: bool
 ) -> None:
     """On every small case, log2 of the records that can be is within the bits stated."""
     grid, rare = Grid(*steps), CROPS[:1]
     holdout = Holdout(sum(sizes), CROPS[: len(sizes)], rare, sizes if published else None)
 
-    assert log2(every_record(sizes, rare, grid)) <= phase_bits(holdout, grid)
+    records = every_record(sizes, rare, grid) * charges
+    assert log2(records) <= phase_bits(holdout, grid, charges)
 
 
 def test_one_figure_alone_is_counted_exactly() -> None:
@@ -50,31 +57,50 @@ def test_one_figure_alone_is_counted_exactly() -> None:
     sizes, grid = (1, 1), Grid(accuracy=10, recall=1, rare_accuracy=1)
     holdout = Holdout(2, CROPS[:2], CROPS[:1], sizes)
 
-    # 3 accuracies x 2 x 2 recalls x 2 rare accuracies, and 8 ways to fail.
-    assert phase_bits(holdout, grid) == bits(3 * 2 * 2 * 2 + 8)
+    # 3 accuracies x 2 x 2 recalls x 2 rare accuracies, and 8 ways to fail, at each charge.
+    assert phase_bits(holdout, grid, 1) == bits(3 * 2 * 2 * 2 + 8)
+    assert phase_bits(holdout, grid, 5) == bits((3 * 2 * 2 * 2 + 8) * 5)
 
 
 def test_hidden_class_sizes_are_not_in_the_bits() -> None:
     """Two holdouts that differ in unpublished sizes alone state the same bits."""
-    hidden = Holdout(100, CROPS[:2], CROPS[:1], None)
-    even, skewed = (Holdout(100, CROPS[:2], CROPS[:1], sizes) for sizes in [(50, 50), (1, 99)])
+    sizes = (None, (50, 50), (1, 99))
+    hidden, even, skewed = (
+        phase_bits(Holdout(100, CROPS[:2], CROPS[:1], each), Grid(), CHARGES) for each in sizes
+    )
 
-    assert phase_bits(even, Grid()) != phase_bits(skewed, Grid())
-    assert phase_bits(hidden, Grid()) >= max(phase_bits(even, Grid()), phase_bits(skewed, Grid()))
+    assert even != skewed
+    assert hidden >= max(even, skewed)
 
 
 def test_sixteen_vendors_fit_the_default_budget() -> None:
-    """5,000 tiles of nine crops, two phases, slot and charge: 80 runs within 16,384 bits.
+    """5,000 tiles of nine crops, two phases and a slot: 80 runs within the default budget.
 
-    The charge is one of 1,000 rounded steps. A run may last six hours. As many refused
-    submissions again fit as well.
+    A phase is charged in a hundred steps. As many refused submissions again fit as well.
     """
+    text = (shipped("policies") / "sandbox.toml").read_text()
+    policy = tomllib.loads(text)
+    template = (Path(__file__).parents[2] / "evaluator" / "evaluator.toml.in").read_text()
+    publish = template.partition("[publish]")[2]
+    for line in ("leakage_budget_bits = 16384", "charge_steps = 100", "accuracy_steps = 1000"):
+        assert f"\n{line}\n" in publish
+    longest = 2 * (policy["check_seconds"] + policy["predict_seconds"]) + policy["train_seconds"]
     holdout = Holdout(5000, CROPS, CROPS[-4:], None)
-    phase, slot, charge = phase_bits(holdout, Grid()), release_bits(6 * 3600, DAY), bits(1001)
-    run = total(phase, phase, slot, charge)
 
-    assert (phase, slot, charge, run) == (79.9, 1.6, 10.0, 171.4)
-    assert total(*[run] * 80, *[slot] * 80) == 13_840  # below 16,384
+    phase, slot = phase_bits(holdout, Grid(), CHARGES), release_bits(longest, DAY)
+    run = total(phase, phase, slot)
+
+    assert (longest, phase, slot, run) == (21_840, 86.6, 1.6, 174.8)
+    assert total(*[run] * 80, *[slot] * 80) == 14_112  # below 16,384
+
+
+def test_the_longest_run_is_every_deadline_of_its_containers() -> None:
+    """Two checks, two predictions and a training; the baseline alone has one of each."""
+    policy = load_policy(shipped("policies") / "sandbox.toml")
+    check, predict = policy.check_seconds, policy.predict_seconds
+
+    assert longest_run(policy, "baseline") == check + predict
+    assert longest_run(policy, "both") == 2 * (check + predict) + policy.train_seconds
 
 
 @pytest.mark.parametrize(
@@ -150,12 +176,13 @@ def test_release_is_the_end_of_the_slot(ended: float, expected: str) -> None:
 def test_the_page_about_leakage_has_the_formulas_figures() -> None:
     """Each row of the table in docs/leakage.md, computed again; class sizes are not published."""
     page = (Path(__file__).parents[2] / "docs" / "leakage.md").read_text()
-    rows = re.findall(
-        r"^\| (\d+) \| (\d) \| ([\d, ]+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE
-    )
+    numbers = r"^\| (\d+) \| (\d) \| ([\d, ]+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$"
+    rows = re.findall(numbers, page, re.MULTILINE)
 
-    assert len(rows) == 4
-    for tiles, classes, grids, phase, slot in rows:
+    assert len(rows) == 5
+    for tiles, classes, grids, steps, phase, slot, run in rows:
         holdout = Holdout(int(tiles), CROPS[: int(classes)], CROPS[:1], None)
-        assert phase_bits(holdout, Grid(*map(int, grids.split(", ")))) == float(phase)
-        assert release_bits(3720, DAY) == float(slot)
+        grid = Grid(*map(int, grids.split(", ")))
+        one, release = phase_bits(holdout, grid, int(steps) + 1), release_bits(21_840, DAY)
+        assert (one, release) == (float(phase), float(slot))
+        assert total(one, one, release) == float(run)

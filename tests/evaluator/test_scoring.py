@@ -1,8 +1,10 @@
 """Counts against scikit-learn, rounding and intervals against their definitions."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
+from math import hypot
 
 import numpy as np
 import pytest
@@ -26,6 +28,8 @@ from evaluator.scoring import (
     count,
     counts_of,
     derive,
+    difference,
+    newcombe,
     publish,
     rounded,
     wilson,
@@ -247,3 +251,123 @@ def test_interval_narrows_with_more_tiles() -> None:
     widths = [high - low for low, high in (wilson(800, 1000, n) for n in (10, 100, 1000, 10_000))]
 
     assert all(wider > narrower for wider, narrower in pairwise(widths))
+
+
+# What was gained
+
+
+def newcombe_by_scipy(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float]:
+    """Method 10 for second - first, each (right, tiles), from scipy's Wilson intervals."""
+    shares = [right / tiles for right, tiles in (first, second)]
+    ends = [
+        binomtest(right, tiles).proportion_ci(0.95, method="wilson")
+        for right, tiles in (first, second)
+    ]
+    gained = shares[1] - shares[0]
+    below = hypot(shares[1] - ends[1].low, ends[0].high - shares[0])
+    above = hypot(ends[1].high - shares[1], shares[0] - ends[0].low)
+    return gained - below, gained + above
+
+
+PUBLISHED = [
+    # R. G. Newcombe, Statistics in Medicine 17 (1998) 873-890, Table II, method 10.
+    ((56, 70), (48, 80), 0.0524, 0.3339),
+    ((9, 10), (3, 10), 0.1705, 0.8090),
+    ((6, 7), (2, 7), 0.0582, 0.8062),
+    ((5, 56), (0, 29), -0.0381, 0.1926),
+    ((0, 10), (0, 20), -0.1611, 0.2775),
+    ((0, 10), (0, 10), -0.2775, 0.2775),
+    ((10, 10), (0, 20), 0.6791, 1.0),
+    ((10, 10), (0, 10), 0.6075, 1.0),
+]
+
+
+@pytest.mark.parametrize(("larger", "smaller", "low", "high"), PUBLISHED)
+def test_the_interval_of_a_gain_is_the_published_one(
+    larger: tuple[int, int], smaller: tuple[int, int], low: float, high: float
+) -> None:
+    """The author's own examples by the test's formula, and ours where both have as many tiles."""
+    theirs = newcombe_by_scipy(smaller, larger)
+
+    assert theirs == pytest.approx((low, high), abs=0.00005)
+    if larger[1] == smaller[1]:
+        assert newcombe(smaller[0], larger[0], larger[1], larger[1]) == (low, high)
+
+
+@given(st.integers(1, 5000), st.floats(0, 1), st.floats(0, 1))
+def test_the_interval_of_a_gain_agrees_with_scipy(tiles: int, before: float, after: float) -> None:
+    """For any two counts over as many tiles, rounded to four decimals."""
+    first, second = round(before * tiles), round(after * tiles)
+    theirs = newcombe_by_scipy((first, tiles), (second, tiles))
+
+    assert newcombe(first, second, tiles, tiles) == pytest.approx(theirs, abs=0.00005 + 1e-9)
+
+
+@given(st.integers(0, 1000), st.integers(0, 1000), st.integers(1, 10**6))
+def test_the_interval_of_a_loss_is_that_of_a_gain_the_other_way(
+    before: int, after: int, tiles: int
+) -> None:
+    """It holds the difference, lies in [-1, 1], and turns around with it."""
+    low, high = newcombe(before, after, 1000, tiles)
+    gained = (after - before) / 1000
+
+    assert -1 <= low <= gained + 0.00005
+    assert gained - 0.00005 <= high <= 1
+    assert newcombe(after, before, 1000, tiles) == (-high, -low)
+
+
+def test_hand_counted_gain_is_published_exactly() -> None:
+    """Four classes, worked out on paper from what the two phases publish."""
+    before = Published(accuracy=800, recall=(88, 50, 75, 100), rare_accuracy=750)
+    after = Published(accuracy=850, recall=(100, 75, 50, 100), rare_accuracy=875)
+    facts = Holdout(20, CLASSES, RARE, (8, 4, 4, 4))
+
+    gained = difference(before, after, Grid(), facts)
+
+    assert gained.accuracy == 0.05
+    assert gained.recall == {"barley": 0.12, "maize": 0.25, "pea": -0.25, "rye": 0.0}
+    assert gained.macro_recall == 0.03  # 0.7825 and 0.8125
+    assert gained.rare_accuracy == 0.125
+    assert gained.rare_recall == 0.125  # 0.75 and 0.875
+    assert gained.accuracy_interval == newcombe(800, 850, 1000, 20)
+    assert gained.rare_accuracy_interval == newcombe(750, 875, 1000, 8)
+
+
+@given(counted(), counted())
+def test_a_gain_is_what_lies_between_the_published_figures(one: Counts, other: Counts) -> None:
+    """Whoever subtracts the figures of the two phases gets it, exactly, and no longer decimals."""
+    facts, grid = holdout(one), Grid()
+    published = [publish(counts, grid) for counts in (one, other)]
+    figures = [asdict(derive(each, grid, facts)) for each in published]
+    gained = asdict(difference(published[0], published[1], grid, facts))
+
+    def between(old: float, new: float) -> float:
+        return float(Decimal(repr(new)) - Decimal(repr(old)))
+
+    for name in ("accuracy", "macro_recall", "rare_accuracy", "rare_recall"):
+        assert gained[name] == between(figures[0][name], figures[1][name])
+    for name in CLASSES:
+        assert gained["recall"][name] == between(
+            figures[0]["recall"][name], figures[1]["recall"][name]
+        )
+
+
+def test_unpublished_class_sizes_leave_no_trace_in_a_gain() -> None:
+    """The interval on the rare classes is left out; the rest stays the same."""
+    counts = [count(*case(seed), CLASSES, RARE) for seed in (1, 2)]
+    published = [publish(each, Grid()) for each in counts]
+
+    bare, full = (
+        difference(published[0], published[1], Grid(), holdout(counts[0], sizes=sizes))
+        for sizes in (False, True)
+    )
+
+    assert full.rare_accuracy_interval is not None
+    assert bare == replace(full, rare_accuracy_interval=None)
+
+
+def test_no_gain_has_an_interval_around_nothing() -> None:
+    """The same figures twice: 0, and an interval that is even on both sides."""
+    low, high = newcombe(847, 847, 1000, 300)
+
+    assert low == -high < 0

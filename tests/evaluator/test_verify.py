@@ -1,4 +1,4 @@
-"""Steps 7 to 11 of verification: a signed statement must also be a result that adds up."""
+"""Steps 7 to 12 of verification: a signed statement must also be a result that adds up."""
 
 import json
 from functools import reduce
@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from evaluator.bundle import encode, fingerprint, pae
 from evaluator.errors import VerificationError
+from evaluator.leakage import Account
+from evaluator.predicate import About, LeakageBits, Phases
 from evaluator.verify import verify
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -24,8 +26,11 @@ PUBLIC = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicK
 NAMES = [
     "result-scored.json",
     "result-scored-without-class-sizes.json",
+    "result-tuned-timeout.json",
+    "result-baseline.json",
     "result-timeout.json",
     "result-refused.json",
+    "result-adapted.json",
 ]
 
 Statement = dict[str, Any]
@@ -41,6 +46,13 @@ def signed(payload: bytes) -> bytes:
     """Return a bundle of any payload, signed by KEY without asking what it says."""
     signature = KEY.sign(pae(payload), ec.ECDSA(SHA256()))
     return encode(payload, signature, fingerprint(KEY.public_key()))
+
+
+def changed(statement: Statement, path: str, value: object) -> Statement:
+    """The same statement with one value replaced, named by the keys that lead to it."""
+    *parents, last = path.split(".")
+    reduce(getitem, parents, statement)[last] = value
+    return statement
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -64,7 +76,8 @@ def test_any_flipped_byte_is_found(index: int, flip: int, name: str) -> None:
         verify(bytes(altered), PUBLIC)
 
 
-SCORED = "predicate.phases.baseline"
+SCORED, TUNED, GAIN = (f"predicate.phases.{name}" for name in ("baseline", "tuned", "gain"))
+FAILED = {"status": "TIMEOUT", "charge": 41}
 CHANGES = [
     # A field too many or too few, a value of the wrong type, lists that disagree.
     (f"{SCORED}.confusion", [], "Step 8"),
@@ -95,10 +108,59 @@ CHANGES = [
     (f"{SCORED}.accuracy_interval", [0.8, 0.8833], "Step 10"),
     (f"{SCORED}.rare_accuracy_interval", None, "Step 10"),
     (f"{SCORED}.recall_interval.pea", [0.0, 1.0], "Step 10"),
-    ("predicate.leakage_bits.baseline", 1.0, "Step 11"),
-    ("predicate.leakage_bits.run", 1.0, "Step 11"),
-    ("predicate.leakage_bits.release", 0.0, "Step 11"),
-    ("predicate.release.longest_seconds", 10**6, "Step 11"),
+    (f"{SCORED}.recall_interval", None, "Step 10"),
+    # The second phase is held to the same.
+    (f"{TUNED}.accuracy", 0.9333, "Step 9, grid"),
+    (f"{TUNED}.recall.pea", 0.955, "Step 9, grid"),
+    (f"{TUNED}.accuracy", 0.934, "Step 9, counts"),
+    (f"{TUNED}.accuracy", 0.85, "Step 9, counts"),
+    (f"{TUNED}.rare_accuracy", 0.99, "Step 9, counts"),
+    (f"{TUNED}.macro_recall", 0.9334, "Step 10"),
+    (f"{TUNED}.rare_accuracy_interval", [0.85, 0.9588], "Step 10"),
+    (f"{TUNED}.status", "REFUSED", "Step 8"),
+    (TUNED, {"status": "REFUSED", "rules": ["EVA301"]}, "Step 8"),
+    # A gain that does not follow, or stands where there is none.
+    (f"{GAIN}.accuracy", 0.087, "Step 10, derived figures: a gain"),
+    (f"{GAIN}.accuracy", -0.086, "Step 10, derived figures: a gain"),
+    (f"{GAIN}.accuracy_interval", [0.0363, 0.1367], "Step 10, derived figures: a gain"),
+    (f"{GAIN}.macro_recall", 0.0867, "Step 10, derived figures: a gain"),
+    (f"{GAIN}.rare_accuracy_interval", None, "Step 10, derived figures: a gain"),
+    (f"{GAIN}.rare_recall", 0.0, "Step 10, derived figures: a gain"),
+    (f"{GAIN}.recall.pea", 0.11, "Step 10, derived figures: a gain"),
+    (f"{GAIN}.recall", {}, "Step 10, derived figures: a gain"),
+    (f"{GAIN}.recall.oat", 0.1, "Step 10, derived figures: a gain"),
+    (f"{GAIN}.accuracy", 1.1, "Step 8"),
+    (f"{GAIN}.tiles", 26, "Step 8"),
+    (GAIN, None, "Step 8"),
+    (TUNED, FAILED, "Step 8"),
+    (TUNED, None, "Step 8"),
+    (SCORED, FAILED, "Step 8"),
+    # Whose training it was.
+    ("predicate.phases.adapted", "f" * 16, "Step 8"),
+    ("predicate.phases.adapted", "../../f", "Step 8"),
+    (SCORED, None, "Step 8"),
+    ("predicate.phases", {"baseline": None, "tuned": None, "gain": None}, "Step 8"),
+    # A charge between two steps of 1 PF, or more than the 100 PF that there were.
+    (f"{SCORED}.charge", 3.5, "Step 11"),
+    (f"{TUNED}.charge", 41.000001, "Step 11"),
+    (f"{TUNED}.charge", 98, "Step 11"),
+    (f"{SCORED}.charge", 60, "Step 11"),
+    (f"{SCORED}.charge", -1, "Step 8"),
+    (f"{SCORED}.charge", 1e-7, "Step 8"),
+    (f"{SCORED}.charge", None, "Step 8"),
+    ("predicate.compute.budget", 43, "Step 11"),
+    ("predicate.compute.step", 2, "Step 11"),
+    ("predicate.compute.step", 3, "Step 8"),
+    ("predicate.compute.step", 0, "Step 8"),
+    # Bits that do not follow: of either phase, of the slot, of the sum.
+    ("predicate.leakage_bits.baseline", 1.0, "Step 12"),
+    ("predicate.leakage_bits.tuned", 0.0, "Step 12"),
+    ("predicate.leakage_bits.tuned", 38.9, "Step 12"),
+    ("predicate.leakage_bits.run", 1.0, "Step 12"),
+    ("predicate.leakage_bits.release", 0.0, "Step 12"),
+    ("predicate.release.longest_seconds", 10**6, "Step 12"),
+    ("predicate.compute.budget", 1000, "Step 12"),  # more charges to tell apart
+    ("predicate.compute.step", 0.5, "Step 12"),
     # What the ledger says can only be held against itself.
     ("predicate.leakage_bits.dataset", 1.0, "Step 8"),
     ("predicate.leakage_bits.dataset", 16_384.1, "Step 8"),
@@ -109,17 +171,93 @@ CHANGES = [
     ("predicate.sandbox.wall.verdict", "UNSEALED", "Step 8"),
     ("predicate.sandbox.wall.stopped", ["tile 7 is wheat"], "Step 8"),
     ("predicate.policy.admission", None, "Step 8"),
+    ("predicate.sandbox.co_resident", None, "Step 8"),
+    ("predicate.sandbox.trainer", "trainer:latest", "Step 8"),
+    ("predicate.training.recipe", {"epochs": 6}, "Step 8"),
+    ("predicate.training.tiles", 0, "Step 8"),
+    ("predicate.training", None, "Step 8"),
 ]
 
 
 @pytest.mark.parametrize(("path", "value", "step"), CHANGES)
 def test_signed_nonsense_is_found(path: str, value: object, step: str) -> None:
     """Not even the owner of the key can sign figures that contradict each other."""
-    statement = golden()
-    *parents, last = path.split(".")
-    reduce(getitem, parents, statement)[last] = value
+    statement = changed(golden(), path, value)
 
     with pytest.raises(VerificationError, match=step):
+        verify(signed(rfc8785.dumps(statement)), PUBLIC)
+
+
+OTHERS = [
+    # Where a phase failed or never was, nothing stands for it.
+    ("result-tuned-timeout.json", GAIN, golden()["predicate"]["phases"]["gain"], "Step 8"),
+    ("result-tuned-timeout.json", f"{TUNED}.accuracy", 0.933, "Step 8"),
+    ("result-tuned-timeout.json", f"{TUNED}.charge", 60.5, "Step 11"),
+    ("result-tuned-timeout.json", f"{TUNED}.charge", 98, "Step 11"),
+    ("result-tuned-timeout.json", "predicate.leakage_bits.tuned", 0.0, "Step 12"),
+    ("result-baseline.json", GAIN, golden()["predicate"]["phases"]["gain"], "Step 8"),
+    ("result-baseline.json", "predicate.leakage_bits.tuned", 39.0, "Step 12"),
+    ("result-timeout.json", f"{SCORED}.charge", 101, "Step 11"),
+    ("result-timeout.json", "predicate.leakage_bits.baseline", 0.0, "Step 12"),
+    ("result-refused.json", f"{SCORED}.charge", 0, "Step 8"),
+    ("result-refused.json", f"{SCORED}.rules", [], "Step 8"),
+    ("result-refused.json", TUNED, FAILED, "Step 8"),
+    ("result-refused.json", "predicate.leakage_bits.baseline", 39.0, "Step 12"),
+    # A kept model has the one phase, and the name of the run that trained it.
+    ("result-adapted.json", "predicate.phases.adapted", None, "Step 8"),
+    ("result-adapted.json", SCORED, golden()["predicate"]["phases"]["baseline"], "Step 8"),
+    ("result-adapted.json", SCORED, FAILED, "Step 8"),
+    ("result-adapted.json", TUNED, None, "Step 8"),
+    ("result-adapted.json", f"{TUNED}.accuracy", 0.934, "Step 9, counts"),
+    ("result-adapted.json", f"{TUNED}.charge", 41.5, "Step 11"),
+    ("result-adapted.json", "predicate.leakage_bits.baseline", 39.0, "Step 12"),
+]
+
+
+@pytest.mark.parametrize(("name", "path", "value", "step"), OTHERS)
+def test_signed_nonsense_of_other_ends_is_found(
+    name: str, path: str, value: object, step: str
+) -> None:
+    """Of a phase that failed, was refused, was not asked for, or was trained before."""
+    statement = changed(golden(name), path, value)
+
+    with pytest.raises(VerificationError, match=step):
+        verify(signed(rfc8785.dumps(statement)), PUBLIC)
+
+
+def test_a_kept_model_that_was_refused_verifies() -> None:
+    """The one refusal in a second phase; with the bits of the slot alone."""
+    statement = golden("result-adapted.json")
+    predicate = statement["predicate"]
+    predicate["phases"]["tuned"] = {"status": "REFUSED", "rules": ["EVA306"]}
+    stated = predicate["leakage_bits"]
+    predicate["leakage_bits"] = stated | {"tuned": 0, "run": stated["release"]}
+
+    assert verify(signed(rfc8785.dumps(statement)), PUBLIC).result.predicate.phases.adapted
+
+
+@pytest.mark.parametrize(("budget", "step"), [(0.3, 0.1), (1.1, 0.1), (4.35, 0.01)])
+def test_charges_in_steps_that_floats_cannot_hold_verify(budget: float, step: float) -> None:
+    """0.1 + 0.2 is 0.3 in petaflops, and 3 steps; a step more is beyond the budget."""
+    statement = golden("result-tuned-timeout.json")
+    predicate, micro = statement["predicate"], 1_000_000
+    predicate["compute"] = predicate["compute"] | {"budget": budget, "step": step}
+    unit, last = round(step * micro), round(budget * micro)
+    phases = predicate["phases"]
+    phases["baseline"]["charge"] = unit / micro
+    phases["tuned"]["charge"] = (last - unit) / micro
+    stated = LeakageBits.of(
+        Phases.model_validate_json(json.dumps(phases)),
+        About.model_validate_json(
+            json.dumps({name: predicate[name] for name in About.model_fields})
+        ),
+        Account(0.0, 16_384),
+    )
+    predicate["leakage_bits"] = stated.model_dump()
+
+    assert verify(signed(rfc8785.dumps(statement)), PUBLIC)
+    phases["tuned"]["charge"] = last / micro
+    with pytest.raises(VerificationError, match="Step 11"):
         verify(signed(rfc8785.dumps(statement)), PUBLIC)
 
 

@@ -58,6 +58,8 @@ def start(engine_to_break: Engine) -> Iterator[Callable[..., subprocess.Popen[st
     def begin(
         *arguments: object, prefix: tuple[str, ...] = (), **environment: str
     ) -> subprocess.Popen[str]:
+        if arguments[0] == "run" and "--phase" not in arguments:  # what most of these break
+            arguments = (*arguments, "--phase", "baseline")
         process = subprocess.Popen(
             [*prefix, sys.executable, "-m", "evaluator", *map(str, arguments)],
             env={**os.environ, "DOCKER_HOST": engine_to_break.address, **environment},
@@ -173,9 +175,13 @@ def sealed(engine_to_break: Engine, tmp_path_factory: pytest.TempPathFactory) ->
     root = folder / "farm"
     _once("init", root, "--class-sizes")
     _set_values(root / "evaluator.toml", tile=[8, 8], rare=1, memory_bytes=2**29, cpus=1.0)
-    _set_values(root / "policies" / "sandbox.toml", tmp_bytes=2**20, shm_bytes=2**20)
+    caps = dict.fromkeys(("tmp_bytes", "shm_bytes", "model_bytes"), 2**20)
+    _set_values(root / "policies" / "sandbox.toml", **caps)
+    for vendor in ("a", "acme", "next", "zenith"):
+        _once("vendors", "add", vendor, "--workspace", root)
     _set_values(root / "policies" / "admission.toml", kept=0)
     _once("data", "import", folder / "tiles", "--holdout", HELD_OUT, "--workspace", root)
+    _once("calibrate", "--workspace", root)
     _once("doctor", "--workspace", root, DOCKER_HOST=engine_to_break.address)
     return root
 
@@ -227,6 +233,7 @@ def traces(engine_to_break: Engine, images: Images) -> Callable[[Path], list[str
     def left(workspace: Path) -> list[str]:
         files = [
             *(workspace / "tmp").rglob("*"),
+            *(workspace / "queue").glob("[0-9]*"),
             *workspace.rglob("*.part"),
             *(workspace / "data").glob(".*.tmp"),
             *(path for path in (workspace / "private").rglob("*")),

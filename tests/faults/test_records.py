@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 from contextlib import nullcontext, suppress
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -18,12 +20,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from evaluator import record
+from evaluator.admission import Received
 from evaluator.bundle import encode, fingerprint, pae
 from evaluator.errors import OwnerError
-from evaluator.leak_ledger import Ledger, open_ledger
 from evaluator.leakage import tenths
+from evaluator.ledger import Ledger, Limits, Vendor, open_ledger
 from evaluator.verify import verify
-from evaluator.workspace import Workspace
+from evaluator.workspace import Workspace, init
 from sandbox import SandboxError
 
 if TYPE_CHECKING:
@@ -32,14 +35,36 @@ if TYPE_CHECKING:
 RUN = "0123456789abcdef"
 SIGNED, EXACT = b"signed" * 1000, b"exact" * 1000
 MOST, TRUE = 81.5, 1.6  # bits
+LIMITS = Limits(5, 5, 100, date(2000, 1, 1), date(2999, 12, 31))
+CHARGES, FEE = (30, 20), 250  # micro-petaflops of 100, and cents
+KEY = ec.generate_private_key(ec.SECP256R1())
+RECEIVED = Received("onnx", "file", "0" * 64, 3, Path("gone"), "0" * 64)
+
+
+def hand_in(workspace: Workspace) -> int:
+    """A submission that waits, of a vendor that has used nothing yet."""
+    with open_ledger(workspace.ledger) as ledger:
+        ledger.add_vendor(Vendor("acme"))
+        number = ledger.receive("acme", "both", LIMITS, date(2030, 1, 1))
+        ledger.queue(number, RECEIVED, None)
+        return number
 
 
 def write(workspace: Workspace) -> None:
     """What a run does around `evaluate`, with what `write_record` does at its end."""
     with open_ledger(workspace.ledger) as ledger:
-        ledger.reserve(RUN, "acme", 1, MOST, 16_384)
+        ledger.start(
+            RUN,
+            ledger.submissions()[-1].id,
+            "acme",
+            1,
+            bits=MOST,
+            bit_budget=16_384,
+            micro_petaflops=LIMITS.micro_petaflops,
+            limits=LIMITS,
+        )
     with open_ledger(workspace.ledger) as ledger:
-        ledger.settle(RUN, TRUE)
+        ledger.settle(RUN, TRUE, ("OK", "TIMEOUT"), CHARGES, FEE)
         record._write_both(  # noqa: SLF001 - the part of it that a kill can cut in two
             (workspace.result("acme", RUN), SIGNED),
             (workspace.private(RUN), EXACT),
@@ -60,7 +85,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, at_step: Callable[[int], None]) -> 
 
     for name in ("open", "fsync", "rename", "mkdir"):
         monkeypatch.setattr(os, name, wrap(getattr(os, name)))
-    for name in ("reserve", "settle", "release"):
+    for name in ("start", "settle", "release"):
         monkeypatch.setattr(Ledger, name, wrap(getattr(Ledger, name)))
 
 
@@ -75,30 +100,49 @@ def number_of_steps(folder: Path) -> int:
 
 
 def new_workspace(folder: Path) -> Workspace:
-    """A directory to write into."""
+    """A directory to write into, with a submission that waits."""
     folder.mkdir()
+    hand_in(Workspace(folder))
     return Workspace(folder)
 
 
 def documents(workspace: Workspace) -> list[bytes]:
-    """The contents of every file that is there, but for the ledger."""
+    """The contents of every file that is there, but for the ledger's."""
     files = (path for path in workspace.root.rglob("*") if path.is_file())
-    return sorted(path.read_bytes() for path in files if path != workspace.ledger)
+    ours = workspace.ledger.name
+    return sorted(path.read_bytes() for path in files if not path.name.startswith(ours))
 
 
 def account(workspace: Workspace) -> list[tuple[int, str]]:
-    """Tenths of bits and state of each row."""
+    """Tenths of bits and state of each run that took any."""
     with open_ledger(workspace.ledger) as ledger:
-        return [(entry.tenths, entry.state) for entry in ledger.entries()]
+        return [(run.tenths, run.state) for run in ledger.runs() if run.state != "aborted"]
+
+
+def owed(workspace: Workspace) -> tuple[str, int, int, int]:
+    """How the submission stands, what is charged, what compute is left, and the fees in cents."""
+    with open_ledger(workspace.ledger) as ledger:
+        (row,) = ledger.submissions()
+        fees = sum(run.fee_cents for run in ledger.runs())
+        left = ledger.petaflops_left("acme", LIMITS)
+        return row.state, ledger.charged("acme", LIMITS), left, fees
 
 
 NOTHING: tuple[list[bytes], list[tuple[int, str]]] = ([], [])
 ALL = ([EXACT, SIGNED], [(16, "released")])
+OWED = {
+    "whole": ("done", 50, 50, FEE),
+    "gone": ("aborted", 0, 100, 0),
+    "never begun": ("queued", 0, 100, 0),  # it still waits, and runs next
+}
 
 
 def test_a_kill_at_any_step_leaves_documents_and_bits_or_nothing(tmp_path: Path) -> None:
-    """After the next run's sweep. Before it, no result stands without its bits in the ledger."""
-    outcomes = []
+    """After the next run's sweep. Before it, no result stands without its bits in the ledger.
+
+    Quotas, compute and fees go with them.
+    """
+    outcomes, owes = [], set()
     for killed_at in range(1, number_of_steps(tmp_path / "whole") + 1):
         workspace = new_workspace(tmp_path / str(killed_at))
         child = os.fork()
@@ -117,12 +161,15 @@ def test_a_kill_at_any_step_leaves_documents_and_bits_or_nothing(tmp_path: Path)
         assert not alone or released
         assert not released or account(workspace)[0][0] == 16
         for _ in range(2):  # a second sweep changes nothing
-            record.finish_records(workspace)
+            record.finish_records(workspace, [RUN])
             outcomes.append((documents(workspace), account(workspace)))
+            owes.add(owed(workspace))
+            assert (owed(workspace) == OWED["whole"]) == (outcomes[-1] == ALL)
 
     assert NOTHING in outcomes
     assert ALL in outcomes
     assert all(outcome in (NOTHING, ALL) for outcome in outcomes)
+    assert owes == {*OWED.values()}
 
 
 def test_an_error_at_any_step_leaves_neither_document(
@@ -141,15 +188,37 @@ def test_an_error_at_any_step_leaves_neither_document(
             with pytest.raises(KeyboardInterrupt):
                 write(workspace)
         assert documents(workspace) == []
-        record.finish_records(workspace)
+        record.finish_records(workspace, [RUN])
         assert account(workspace) == []
+        assert owed(workspace) in (OWED["gone"], OWED["never begun"])
+
+
+def run_of(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, budget: int = 100) -> Any:  # noqa: ANN401 - stand-ins
+    """Who issues the result of a run, and the run, as far as what they set aside is concerned."""
+    monkeypatch.setattr(record, "most_bits", lambda *_: MOST)
+    publish = SimpleNamespace(leakage_budget_bits=budget)
+    issuer = SimpleNamespace(workspace=workspace, publish=publish, vendor="acme", limits=LIMITS)
+    job = SimpleNamespace(
+        run=RUN,
+        dataset=SimpleNamespace(version=1),
+        policy=None,
+        phases="both",
+        adapted=None,
+        compute=SimpleNamespace(left=LIMITS.micro_petaflops),
+    )
+    return issuer, job
 
 
 @pytest.mark.parametrize(
     ("trouble", "budget", "left"),
-    [(None, 100, [(815, "reserved")]), (KeyboardInterrupt, 100, []), (OwnerError, 81, [])],
+    [
+        (None, 100, [(815, "reserved")]),
+        (KeyboardInterrupt, 100, []),
+        (SandboxError, 100, []),
+        (OwnerError, 81, []),
+    ],
 )
-def test_bits_are_held_while_a_run_lasts_and_given_back_when_it_fails(
+def test_bits_and_compute_are_held_while_a_run_lasts_and_given_back_when_it_fails(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     trouble: type[BaseException] | None,
@@ -157,28 +226,42 @@ def test_bits_are_held_while_a_run_lasts_and_given_back_when_it_fails(
     left: list[tuple[int, str]],
 ) -> None:
     """Held for `write_record` to settle; none are left of Ctrl-C, nor where they never fitted."""
-    monkeypatch.setattr(record, "most_bits", lambda *_: MOST)
-    workspace = Workspace(tmp_path)
-    publish = SimpleNamespace(leakage_budget_bits=budget)
-    issuer: Any = SimpleNamespace(workspace=workspace, publish=publish, vendor="acme")
-    job: Any = SimpleNamespace(run=RUN, dataset=SimpleNamespace(version=1), policy=None)
-    with pytest.raises(trouble) if trouble else nullcontext(), record.reserved(issuer, job):
+    workspace = new_workspace(tmp_path / "farm")
+    issuer, job = run_of(workspace, monkeypatch, budget)
+    with pytest.raises(trouble) if trouble else nullcontext(), record.reserved(issuer, job, 1):
         assert account(workspace) == [(815, "reserved")]
+        assert owed(workspace) == ("running", 0, 0, 0)
         if trouble:
             raise trouble
 
     assert account(workspace) == left
+    # Where it never fitted, it never began.
+    ends: dict[object, str] = {None: "running", OwnerError: "queued"}
+    assert owed(workspace)[0] == ends.get(trouble, "aborted")
+    assert owed(workspace)[2] == (0 if trouble is None else LIMITS.micro_petaflops)
+
+
+def test_a_run_of_a_kept_model_takes_bits_and_no_compute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the owner's own: of no submission, also where its vendor has nothing left."""
+    workspace = new_workspace(tmp_path / "farm")
+    write(workspace)
+    issuer, job = run_of(workspace, monkeypatch)
+    job.run, job.adapted, job.phases = "f" * 16, Path("adapted"), "baseline"
+    with record.reserved(issuer, job):
+        assert account(workspace) == [(16, "released"), (815, "reserved")]
+        assert owed(workspace) == OWED["whole"]
 
 
 @pytest.fixture
 def result(tmp_path: Path) -> Workspace:
     """A workspace whose one result was released, and whose ledger has been lost since."""
-    workspace, key = new_workspace(tmp_path / "farm"), ec.generate_private_key(ec.SECP256R1())
+    workspace, key = init(tmp_path / "farm", class_sizes=False), KEY
     golden = Path(__file__).parents[1] / "golden" / "result-scored.json"
     payload = rfc8785.dumps(json.loads(golden.read_text()))
     signature = key.sign(pae(payload), ec.ECDSA(SHA256()))
-    for path in (workspace.result("acme", RUN), workspace.public_key):
-        path.parent.mkdir(parents=True)
+    workspace.result("acme", RUN).parent.mkdir()
     workspace.result("acme", RUN).write_bytes(
         encode(payload, signature, fingerprint(key.public_key()))
     )
@@ -191,12 +274,43 @@ def result(tmp_path: Path) -> Workspace:
 def test_a_lost_ledger_still_counts_what_was_released(result: Workspace) -> None:
     """The next run adds the result to a new one, by what it states of itself, and only once."""
     for _ in range(2):
-        record.finish_records(result)
+        record.finish_records(result, [])
 
-    stated = verify(
-        result.result("acme", RUN).read_bytes(), result.public_key.read_bytes()
-    ).result.predicate.leakage_bits.run
-    assert account(result) == [(tenths(stated), "released")]
+    assert account(result) == [(tenths(stated(result)), "released")]
+    with open_ledger(result.ledger) as ledger:
+        (row,) = ledger.runs()
+    assert (row.vendor, row.statuses, row.fee_cents) == ("acme", ("OK", "OK"), 0)
+    assert row.charges == (3_000_000, 41_000_000)
+
+
+def test_a_ledger_that_is_older_than_the_end_of_a_run_counts_it(result: Workspace) -> None:
+    """Restored from a backup that still holds it as running: the result is there, so it is over."""
+    limits = replace(LIMITS, micro_petaflops=100_000_000)
+    with open_ledger(result.ledger) as ledger:
+        ledger.add_vendor(Vendor("acme"))
+        number = ledger.receive("acme", "both", limits, date(2030, 1, 1))
+        ledger.queue(number, RECEIVED, None)
+        ledger.start(
+            RUN,
+            number,
+            "acme",
+            1,
+            bits=200,
+            bit_budget=16_384,
+            micro_petaflops=limits.micro_petaflops,
+            limits=limits,
+        )
+    for dead in ([], [RUN], [RUN]):
+        record.finish_records(result, dead)
+
+    assert account(result) == [(tenths(stated(result)), "released")]
+    assert owed(result)[:2] == ("done", 44_000_000)
+
+
+def stated(workspace: Workspace) -> float:
+    """The bits that the one result says it carries."""
+    raw = workspace.result("acme", RUN).read_bytes()
+    return verify(raw, workspace.public_key.read_bytes()).result.predicate.leakage_bits.run
 
 
 def test_a_result_that_does_not_verify_stops_the_next_run(result: Workspace) -> None:
@@ -204,23 +318,23 @@ def test_a_result_that_does_not_verify_stops_the_next_run(result: Workspace) -> 
     path = result.result("acme", RUN)
     renamed = path.rename(result.result("acme", "f" * 16))
     with pytest.raises(OwnerError, match=r"does not know .*sigstore\.json.* move\s+that file away"):
-        record.finish_records(result)
+        record.finish_records(result, [])
     renamed.rename(path)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(OwnerError, match=r"does not know .*sigstore\.json.* move\s+that file away"):
-        record.finish_records(result)
+        record.finish_records(result, [])
     path.unlink()
-    record.finish_records(result)
+    record.finish_records(result, [])
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB."""
+    """A file system of 512 KiB."""
     if os.geteuid() != 0:
         pytest.skip("A small file system needs root.")
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", disk], check=True)
     yield disk
     subprocess.run(["umount", disk], check=True)
 
@@ -228,7 +342,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_releases_nothing(small_disk: Path) -> None:
     """The ledger can be neither made nor written; with room again, the same run is well."""
     workspace, hog = Workspace(small_disk), small_disk / "hog"
-    record.finish_records(workspace)
+    hand_in(workspace)
     with hog.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(1024))
@@ -244,7 +358,7 @@ def test_a_full_disk_releases_nothing(small_disk: Path) -> None:
 def test_a_ledger_that_cannot_be_written_releases_nothing(small_disk: Path) -> None:
     """Its file system became read-only; the operator is told which file it is about."""
     workspace = Workspace(small_disk)
-    record.finish_records(workspace)
+    hand_in(workspace)
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     with pytest.raises(OwnerError, match=r"ledger\.sqlite cannot be written"):
         write(workspace)

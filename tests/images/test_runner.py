@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,12 +11,15 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from evaluator.attacks.forged_models import FORGED_MODELS
+from evaluator.images import build_onnx_runner
+from tests.images.conftest import CLASSES, LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -235,6 +240,50 @@ def test_the_limits_are_those_of_the_data_owner(runner: Runner, classifier: Make
 
     assert (record[0], record[20]) == (13, 3)
     assert 0 < record[21] < len(classifier().SerializeToString())
+
+
+@pytest.mark.docker
+def test_predict_prefers_what_train_left(classifier: Make, tmp_path: Path) -> None:
+    """/opt/ml/model/model.onnx where it is there, /submission/model.onnx where it is not."""
+    image = build_onnx_runner(print)
+    (tmp_path / "submission").mkdir()
+    (tmp_path / "left").mkdir()
+    onnx.save(classifier(), tmp_path / "submission/model.onnx")
+    trained = classifier()
+    weights = trained.graph.initializer[0]
+    weights.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(weights), weights.name))
+    onnx.save(trained, tmp_path / "left/model.onnx")
+    (tmp_path / "input").mkdir()
+    manifest = {
+        "contract": 1,
+        "tiles": len(GREY),
+        "shape": [8, 8],
+        "dtype": "uint8",
+        "bands": 1,
+        "classes": [f"class {index}" for index in range(CLASSES)],
+        "output_dtype": "uint8",
+    }
+    (tmp_path / "input/manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "input/admission.json").write_text(json.dumps(LIMITS))
+    np.save(tmp_path / "input/tiles.npy", GREY)
+    output = tmp_path / "predictions"
+
+    def predict(*options: str) -> list[int]:
+        output.write_bytes(b"")
+        output.chmod(0o666)
+        command = ["docker", "run", "--rm", "--network=none", "--read-only", "--user=12345"]
+        command += [f"--volume={tmp_path / 'input'}:/input:ro"]
+        command += [f"--volume={tmp_path / 'submission'}:/submission:ro"]
+        command += [f"--volume={output}:/output/predictions", *options, image, "predict"]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        return np.fromfile(output, np.uint8).tolist()
+
+    first = predict()
+    second = predict(f"--volume={tmp_path / 'left'}:/opt/ml/model:ro")
+    values = GREY[:, None].astype(np.float32).reshape(len(GREY), -1)
+    scores = values @ -numpy_helper.to_array(weights)
+    assert second == best(values @ numpy_helper.to_array(weights))
+    assert first == best(scores)
 
 
 def test_predict_refuses_what_check_refuses(runner: Runner, classifier: Make) -> None:

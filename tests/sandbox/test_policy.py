@@ -6,15 +6,64 @@ import pytest
 
 from sandbox import PolicyError, load_policy
 
-SHIPPED = (Path(__file__).parents[2] / "policies" / "sandbox.toml").read_text()
+PATH = Path(__file__).parents[2] / "policies" / "sandbox.toml"
+SHIPPED, SHIPPED_POLICY = PATH.read_text(), load_policy(PATH)
 
 
 def test_the_shipped_policy_loads() -> None:
     """The control of every refusal below."""
-    policy = load_policy(Path(__file__).parents[2] / "policies" / "sandbox.toml")
+    policy = load_policy(PATH)
 
     assert policy.runtime == "runc"
     assert policy.limits("predict", 2.0, 2**33).seconds == policy.predict_seconds
+
+
+@pytest.mark.parametrize(
+    ("verb", "key"),
+    [
+        ("check", "check_seconds"),
+        ("predict", "predict_seconds"),
+        ("train", "train_seconds"),
+    ],
+)
+def test_each_verb_of_a_submission_has_its_own_deadline(verb: str, key: str) -> None:
+    """As the policy says it."""
+    assert SHIPPED_POLICY.limits(verb, 2.0, 2**33).seconds == getattr(SHIPPED_POLICY, key)
+
+
+def test_the_model_is_held_until_all_that_needs_it_is_done() -> None:
+    """Longer than training, prediction, packing and unpacking may take together."""
+    seconds = {
+        verb: SHIPPED_POLICY.limits(verb, 2.0, 2**33).seconds
+        for verb in ("hold", "train", "predict", "keep", "restore")
+    }
+
+    assert seconds.pop("hold") >= sum(seconds.values())
+
+
+@pytest.mark.parametrize(
+    ("verb", "writes"),
+    [
+        ("check", False),
+        ("predict", False),
+        ("hold", False),
+        ("train", True),
+        ("restore", True),
+        ("keep", True),  # its archive is as large as the model
+    ],
+)
+def test_a_large_file_may_be_written_where_a_model_is(verb: str, *, writes: bool) -> None:
+    """The size of the model is charged to who writes it, and bounds the files it may write."""
+    limits = SHIPPED_POLICY.limits(verb, 2.0, 2**33)
+
+    assert limits.model == (SHIPPED_POLICY.model_bytes if writes else 0)
+    assert limits.file_size == (2**30 if writes else 2**29)
+
+
+def test_an_unknown_verb_has_no_limits() -> None:
+    """Nor may it run without."""
+    with pytest.raises(KeyError):
+        SHIPPED_POLICY.limits("serve", 2.0, 2**33)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +77,13 @@ def test_the_shipped_policy_loads() -> None:
         ("processes = 512", 'processes = "512"', "processes must be 1 to 4096"),
         ("processes = 512", "processes = true", "processes must be 1 to 4096"),
         ("processes = 512", "processes = ", "cannot be read as TOML"),
+        ("train_seconds = 14_400", "", "missing key 'train_seconds'"),
+        ("train_seconds = 14_400", "train_seconds = 604_801", "train_seconds must be 1 to 604800"),
+        ("train_seconds = 14_400", "train_seconds = 0", "train_seconds must be 1 to 604800"),
+        ("train_seconds = 14_400", "train_seconds = 1.5", "train_seconds must be 1 to 604800"),
+        ("model_bytes = 1_073_741_824", "", "missing key 'model_bytes'"),
+        ("model_bytes = 1_073_741_824", "model_bytes = 0", "model_bytes must be 1 to 687194767"),
+        ("model_bytes = 1_073_741_824", "model_bytes = true", "model_bytes must be 1 to 687194767"),
         ("require = []", "", "missing key 'require'"),
         ("require = []", 'require = "swap"', "require must be a list of names"),
         ("require = []", "require = [1]", "require must be a list of names"),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sandbox.readback import differences
-from sandbox.wall import create_arguments
+from sandbox.wall import create_arguments, model_volume, volume_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import docker
@@ -78,6 +79,7 @@ def test_an_honest_engine_shows_no_difference(
         ("GroupAdd", ["0"]),
         ("Tmpfs", {"/tmp": "exec"}),
         ("RestartPolicy", {"Name": "always", "MaximumRetryCount": 0}),
+        ("CpusetCpus", "0"),
     ],
 )
 def test_every_widening_of_the_host_config_is_named(
@@ -133,6 +135,8 @@ def test_a_container_gets_the_devices_asked_for_and_no_others(
         ("Cmd", ["train"]),
         ("Entrypoint", ["/bin/sh"]),
         ("WorkingDir", "/proc/self/fd/7"),
+        ("AttachStderr", True),
+        ("Labels", {"evaluator.run": "f" * 16}),
     ],
 )
 def test_every_other_process_setting_is_named(
@@ -153,3 +157,97 @@ def test_a_volume_of_the_image_is_named(
     image = make_image("true", "VOLUME /vol")
 
     assert "Mounts" in made(engine, {**asked, "Image": image}, {**asked, "Image": image})
+
+
+# The model volume
+
+
+@pytest.fixture
+def volumes(engine: docker.APIClient) -> Iterator[Callable[[str], str]]:
+    """A function that makes the model volume of a run, and says its name; gone at the end."""
+    made = []
+
+    def make(run: str) -> str:
+        wanted = volume_arguments(run, 2**20, 2_000_001)
+        engine.create_volume(
+            wanted["Name"], wanted["Driver"], wanted["DriverOpts"], wanted["Labels"]
+        )
+        made.append(wanted["Name"])
+        return model_volume(run)
+
+    yield make
+    for name in made:
+        engine.remove_volume(name, force=True)
+
+
+@pytest.fixture
+def with_model(
+    make_image: Callable[..., str],
+    make_spec: Callable[..., Spec],
+    volumes: Callable[[str], str],
+    scratch: Path,
+) -> Callable[[str], dict[str, Any]]:
+    """A function from how a run's model is seen to the request of such a container."""
+    output = scratch / "predictions"
+    output.touch()
+    spec = make_spec(make_image("true"))
+    volumes(spec.run)
+
+    def make(model: str) -> dict[str, Any]:
+        seen = replace(spec, model=model)  # type: ignore[arg-type]  # one of its three words
+        return create_arguments(seen, str(output), 2_000_001, "{}")
+
+    return make
+
+
+@pytest.mark.parametrize("model", ["", "read", "write"])
+def test_a_model_volume_that_was_asked_for_is_no_difference(
+    engine: docker.APIClient, with_model: Callable[[str], dict[str, Any]], model: str
+) -> None:
+    """Read-only, writable or not at all: the control of the tests below."""
+    asked = with_model(model)
+
+    assert made(engine, asked, asked) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "other"), [("read", "write"), ("", "read"), ("", "write"), ("write", "")]
+)
+def test_a_model_seen_otherwise_is_named(
+    engine: docker.APIClient,
+    with_model: Callable[[str], dict[str, Any]],
+    wanted: str,
+    other: str,
+) -> None:
+    """Writable where the holdout is, there where none was asked for, or missing."""
+    assert "Mounts" in made(engine, with_model(wanted), with_model(other))
+
+
+def test_another_runs_model_is_named(
+    engine: docker.APIClient,
+    with_model: Callable[[str], dict[str, Any]],
+    volumes: Callable[[str], str],
+) -> None:
+    """By the name of its volume, and so is a directory of the host in its place."""
+    asked = with_model("read")
+    (model,) = (m for m in asked["HostConfig"]["Mounts"] if m["Type"] == "volume")
+    others = [model | {"Source": volumes("f" * 16)}]
+    others.append({**others[0], "Type": "bind", "Source": "/tmp", "VolumeOptions": None})
+    others.append({**model, "Target": "/input"})
+    for other in others:
+        really = deepcopy(asked)
+        mounts = [m for m in really["HostConfig"]["Mounts"] if m["Type"] != "volume"]
+        really["HostConfig"]["Mounts"] = [*mounts, other]
+        assert "Mounts" in made(engine, asked, really)
+
+
+def test_a_volume_that_would_be_filled_from_the_image_is_named(
+    engine: docker.APIClient, with_model: Callable[[str], dict[str, Any]]
+) -> None:
+    """The engine copies what an image has at that path, unless it is told not to."""
+    asked = with_model("write")
+    really = deepcopy(asked)
+    for mount in really["HostConfig"]["Mounts"]:
+        mount.pop("VolumeOptions", None)
+
+    assert made(engine, asked, really) == ["HostConfig.Mounts"]

@@ -4,8 +4,9 @@ It knows everything: labels, class sizes, the published grid. It reads tiles, an
 about exactly as many of each class as spells their bits. What cannot be spelled in the published
 figures goes into the confusion matrix, which is never published.
 
-In its container: `python3 encoder.py predict`, with labels and sizes baked in beside it. The
-functions are also the vendor's decoder, and what the test calls for many messages.
+In its container: `python3 encoder.py predict`, with labels and sizes baked in beside it; `train`
+hands it a tile of the training to send instead. The functions are also the vendor's decoder, and
+what the test calls for many messages.
 """
 
 import json
@@ -188,18 +189,28 @@ def tile_bits(npy: bytes) -> str:
     return "".join(f"{byte:08b}" for byte in npy[start : start + 4096])
 
 
-def main() -> None:
-    """Write the tiles' first bits as predictions."""
+TILES = Path("/input/tiles.npy")
+LEARNT = Path("/opt/ml/model/bits")
+"""What `train` leaves: the bits that the second prediction is to send."""
+
+
+def train() -> None:
+    """Learn the first bits of the training tiles by heart."""
+    LEARNT.write_text(tile_bits(TILES.read_bytes()))
+
+
+def predict() -> None:
+    """Write what was learnt as predictions, or the first bits of the tiles that are held out."""
     here = Path(__file__).parent
     known = json.loads((here / "known.json").read_text())
     fields = known["channel"]
     tuples = {name: tuple(fields[name]) for name in ("sizes", "rare")}
     channel = Channel(**(fields | tuples))
-    bits = tile_bits(Path("/input/tiles.npy").read_bytes())
+    bits = LEARNT.read_text() if LEARNT.exists() else tile_bits(TILES.read_bytes())
     right, shifts = split_bits(bits, channel)
     answer = predictions(bytes(known["labels"]), right, shifts, len(channel.sizes))
     Path("/output/predictions").write_bytes(answer)
 
 
-if __name__ == "__main__" and sys.argv[1:] == ["predict"]:
-    main()
+if __name__ == "__main__":
+    {"predict": predict, "train": train}[sys.argv[1]]()

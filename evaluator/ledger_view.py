@@ -1,0 +1,173 @@
+"""What the ledger holds, read: sums that decisions rest on, and rows for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from evaluator.errors import OwnerError
+from evaluator.ledger_rows import FREE, OPEN, Limits, Queued, RunRow, SubmissionRow, Vendor
+from sandbox import SandboxError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from datetime import date
+
+_SUBMISSION_COLUMNS = """
+submissions.id, submissions.vendor, phases, COALESCE(kind, ''), COALESCE(sha256, ''),
+COALESCE(size, 0), received, submissions.day, submissions.state, submissions.reason,
+submissions.ended, COALESCE(runs.run, '')
+FROM submissions LEFT JOIN runs ON runs.submission = submissions.id
+"""
+_RUN_COLUMNS = """
+run, submission, vendor, dataset_version, state, tenths, micro_reserved, micro_baseline,
+micro_tuned, fee_cents, baseline_status, tuned_status, day, started, ended, reason FROM runs
+"""
+_QUEUED_COLUMNS = "id, vendor, phases, kind, digest_of, sha256, size, content, recipe"
+_FREE = f"({', '.join(repr(state) for state in FREE)})"
+_OPEN = f"({', '.join(repr(state) for state in OPEN)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Rows that belong to one moment."""
+
+    vendors: tuple[Vendor, ...]
+    submissions: tuple[SubmissionRow, ...]
+    runs: tuple[RunRow, ...]
+
+
+class LedgerView:
+    """The half of an open ledger that changes nothing."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def vendor(self, name: str) -> Vendor:
+        """Return the vendor of that name; OwnerError where there is none."""
+        found = [vendor for vendor in self.vendors() if vendor.name == name]
+        if not found:
+            raise unknown_vendor(name)
+        return found[0]
+
+    def vendors(self) -> tuple[Vendor, ...]:
+        """Return all vendors, by name."""
+        columns = "name, submissions, per_day, micro_petaflops, fee_cents, added"
+        rows = self._all(f"SELECT {columns} FROM vendors ORDER BY name")  # noqa: S608 - a literal
+        return tuple(Vendor(*row) for row in rows)
+
+    def next(self) -> Queued | None:
+        """Return whose turn it is, and change nothing.
+
+        Of the vendors that wait and run nothing, the one whose last run started longest ago; of
+        its submissions, the first.
+        """
+        found = self._one(
+            "SELECT id FROM submissions WHERE state = 'queued' AND NOT EXISTS (SELECT 1 FROM runs "  # noqa: S608 - literals
+            f"WHERE runs.vendor = submissions.vendor AND runs.state IN {_OPEN}) "
+            "ORDER BY COALESCE((SELECT MAX(sequence) FROM runs WHERE submission IS NOT NULL AND "
+            "runs.vendor = submissions.vendor), 0), id LIMIT 1"
+        )
+        return self.queued(found[0]) if found else None
+
+    def queued(self, number: int) -> Queued:
+        """Return what was received as this submission; SandboxError where nothing was."""
+        query = f"SELECT {_QUEUED_COLUMNS} FROM submissions WHERE id = ? AND kind IS NOT NULL"  # noqa: S608 - literals
+        row = self._one(query, number)
+        if row is None:
+            raise SandboxError(f"The ledger holds no received submission {number}.")
+        return Queued(*row)
+
+    def released(self) -> float:
+        """Return the bits of all results so far."""
+        return self._sum("tenths", "state = 'released'") / 10
+
+    def taken(self) -> float:
+        """Return these, and the bits that a run has set aside."""
+        return self._sum("tenths", "TRUE") / 10
+
+    def submissions(self, vendor: str | None = None) -> tuple[SubmissionRow, ...]:
+        """Return all submissions, or a vendor's, in the order in which they came."""
+        return self._submissions("?1 IS NULL OR submissions.vendor = ?1", vendor)
+
+    def runs(self, vendor: str | None = None) -> tuple[RunRow, ...]:
+        """Return all runs, or a vendor's, in the order in which they started."""
+        return self._runs("?1 IS NULL OR vendor = ?1", vendor)
+
+    def receiving(self) -> tuple[SubmissionRow, ...]:
+        """Return the submissions whose bytes are not here yet."""
+        return self._submissions("submissions.state = ?", "receiving")
+
+    def running(self) -> tuple[RunRow, ...]:
+        """Return the runs that have not ended, or that a kill left: reserved, or settled."""
+        return self._runs(f"state IN {_OPEN}")
+
+    def contents(self, vendor: str | None = None) -> Contents:
+        """Return all rows, or a vendor's, as of one moment."""
+        with self._connection:
+            self._connection.execute("BEGIN")
+            vendors = (self.vendor(vendor),) if vendor else self.vendors()
+            return Contents(vendors, self.submissions(vendor), self.runs(vendor))
+
+    def petaflops_left(self, vendor: str, limits: Limits) -> int:
+        """Return the millionths of a petaflop that a vendor may still reserve in the window."""
+        used = self._petaflops(vendor, limits, "micro_reserved + micro_baseline + micro_tuned")
+        return max(0, self.vendor(vendor).limits(limits).micro_petaflops - used)
+
+    def charged(self, vendor: str, limits: Limits) -> int:
+        """Return what a vendor's results were charged; not what a run may yet give back."""
+        return self._petaflops(vendor, limits, "micro_baseline + micro_tuned")
+
+    def slots(self, vendor: str, first: date, last: date) -> int:
+        """Return how many submissions of these days hold a slot of the quotas."""
+        query = (
+            "SELECT COUNT(*) FROM submissions WHERE vendor = ? AND day BETWEEN ? AND ? "  # noqa: S608 - literals
+            f"AND state NOT IN {_FREE}"
+        )
+        return int(self._connection.execute(query, (vendor, str(first), str(last))).fetchone()[0])
+
+    def waiting(self, number: int, vendor: str) -> str | None:
+        """Return the day of a submission of this vendor, or None where it is not queued."""
+        row = self._one(
+            "SELECT day FROM submissions WHERE id = ? AND vendor = ? AND state = 'queued'",
+            number,
+            vendor,
+        )
+        return str(row[0]) if row else None
+
+    def _one(self, query: str, *values: object) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
+        return row
+
+    def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        return self._connection.execute(query, values).fetchall()
+
+    def _petaflops(self, vendor: str, limits: Limits, column: str) -> int:
+        days = (vendor, str(limits.opens), str(limits.closes))
+        return self._sum(column, "vendor = ? AND day BETWEEN ? AND ?", *days)
+
+    def _sum(self, column: str, which: str, *values: object) -> int:
+        query = f"SELECT COALESCE(SUM({column}), 0) FROM runs WHERE {which}"  # noqa: S608 - literals
+        return int(self._connection.execute(query, values).fetchone()[0])
+
+    def _submissions(self, which: str, *values: object) -> tuple[SubmissionRow, ...]:
+        query = f"SELECT {_SUBMISSION_COLUMNS} WHERE {which} ORDER BY submissions.id"
+        return tuple(SubmissionRow(*row) for row in self._all(query, *values))
+
+    def _runs(self, which: str, *values: object) -> tuple[RunRow, ...]:
+        query = f"SELECT {_RUN_COLUMNS} WHERE {which} ORDER BY sequence"
+        return tuple(_run_row(row) for row in self._all(query, *values))
+
+
+def unknown_vendor(name: str) -> OwnerError:
+    """What to say of a name that nobody has added."""
+    return OwnerError(
+        f"There is no vendor {name} in this workspace. Add it with `evaluator vendors add {name}`."
+    )
+
+
+def _run_row(row: tuple[Any, ...]) -> RunRow:
+    baseline, tuned, fee, baseline_status, tuned_status = row[7:12]
+    pairs = (baseline, tuned), fee, (baseline_status, tuned_status)
+    values = (*row[:7], *pairs, *row[12:])
+    return RunRow(*values)

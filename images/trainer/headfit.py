@@ -1,0 +1,167 @@
+"""Head only: features by onnxruntime, then a convex fit of the last layer. No torch is needed.
+
+The strength of the penalty, and whether it pulls towards the vendor's weights or towards zero, are
+chosen on the validation tiles by their cross entropy; then all tiles are fitted that way. Where
+no fit classifies more validation tiles correctly than the vendor's weights do, those stay.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import convex
+import numpy as np
+import onnxruntime as ort
+from classifier import Classifier, session_options
+from convex import Examples, Scaling
+from graph import Graph
+from head import Head, feature_model, find_head
+from inputs import pieces
+from numpy.typing import NDArray
+from sampling import class_weights, split
+from settings import Settings
+from verdicts import UntrainableError, Verdict
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+STRENGTHS = (1e-2, 1e-3, 1e-4, 1e-5)  # from the simplest fit on: each starts at the last
+ALONE = 1e-3  # where no validation tiles choose
+FITS = 2 * len(STRENGTHS) + 1
+TOLERANCE = 1e-5  # of the largest score, between onnxruntime's and ours
+Step = Callable[[], None]
+
+
+class HeadFit:
+    """A head, and the session that computes what goes into it."""
+
+    def __init__(self, graph: Graph, classifier: Classifier, classes: int) -> None:
+        self.head: Head = find_head(graph)
+        self.classes = classes
+        if self.head.matrix.shape[1] != classes:
+            raise UntrainableError(Verdict.NO_HEAD, "the last linear layer makes no scores")
+        providers = classifier.session.get_providers()
+        session = ort.InferenceSession(
+            feature_model(graph, self.head), session_options(), providers=providers
+        )
+        self.extractor = dataclasses.replace(classifier, session=session)
+        self.difference = 0.0  # the greatest between the session's scores and ours
+        self.scale = 0.0  # the greatest score
+
+    def features(self, tiles: NDArray[Any], step: Step) -> F32:
+        """(N, H, W, C) tiles -> (N, D) float32."""
+        parts = []
+        for piece in pieces(self.extractor, len(tiles), len(self.extractor.buffer)):
+            parts.append(self.extract(tiles[piece]))
+            step()
+        return np.concatenate(parts)
+
+    def extract(self, tiles: NDArray[Any]) -> F32:
+        """One batch, on which the layer as read is compared with the layer as it runs."""
+        both: list[NDArray[Any]] = []
+        recorder = dataclasses.replace(
+            self.extractor, session=Recorder(self.extractor.session, both)
+        )
+        recorder.run(tiles)
+        features, scores = (np.asarray(each[: len(tiles)], np.float64) for each in both)
+        if features.ndim != 2 or features.shape[1] != len(self.head.matrix) - 1:
+            raise UntrainableError(Verdict.NO_HEAD, "its features are no rows of numbers")
+        ours = features @ self.head.matrix[:-1] + self.head.matrix[-1]
+        self.difference = max(self.difference, float(np.abs(ours - scores).max()))
+        self.scale = max(self.scale, float(np.abs(scores).max()))
+        return features.astype(np.float32)
+
+    def require_equal(self) -> None:
+        """Raise FORWARD_DIFFERS where the layer was not read as it runs."""
+        if not self.difference <= TOLERANCE * max(self.scale, 1e-3):
+            raise UntrainableError(
+                Verdict.FORWARD_DIFFERS, f"the head differs by {self.difference}"
+            )
+
+    def require_fitted(self, tiles: NDArray[Any], features: F32, matrix: F64) -> None:
+        """Raise FORWARD_DIFFERS unless this is the old model with a new last layer."""
+        again = self.extract(tiles)
+        self.require_equal()
+        near = np.allclose(again, features, rtol=1e-5, atol=1e-6)
+        if not near or not np.allclose(self.head.matrix, matrix, rtol=1e-5, atol=1e-6):
+            raise UntrainableError(Verdict.FORWARD_DIFFERS, "the saved file is another model")
+
+    def fit(
+        self, features: F32, labels: NDArray[np.uint8], settings: Settings, step: Step
+    ) -> tuple[F64, float]:
+        """New weights (D + 1, K) of the layer, and their accuracy on the validation tiles or -1."""
+        rng = np.random.default_rng(settings.seed)
+        training, validation = split(labels, settings.validation, rng)
+        if not len(validation):
+            return self.path(features, labels, settings, step, self.head.matrix, [ALONE])[-1], -1.0
+        fits = [
+            (centre, strength, matrix)
+            for centre in (self.head.matrix, self.head.matrix * 0)
+            for strength, matrix in zip(
+                STRENGTHS,
+                self.path(features[training], labels[training], settings, step, centre, STRENGTHS),
+                strict=True,
+            )
+        ]
+        losses = [cross_entropy(features[validation], labels[validation], fit[2]) for fit in fits]
+        centre, strength, matrix = fits[int(np.argmin(losses))]
+        accuracy = correct(features[validation], labels[validation], matrix)
+        before = correct(features[validation], labels[validation], self.head.matrix)
+        if accuracy < before:
+            return self.head.matrix, before
+        start = [strength]
+        return self.path(features, labels, settings, step, centre, start, matrix)[-1], accuracy
+
+    def path(  # noqa: PLR0913, PLR0917 - what makes a fit
+        self,
+        features: F32,
+        labels: NDArray[np.uint8],
+        settings: Settings,
+        step: Step,
+        centre: F64,
+        strengths: Sequence[float],
+        start: F64 | None = None,
+    ) -> list[F64]:
+        """Weights for each strength; each fit starts where the last one ended."""
+        scale, examples = self.examples(features, labels, settings)
+        inner = scale.inwards(centre)
+        point = scale.inwards(centre if start is None else start).reshape(-1)
+        found = []
+        for strength in strengths:
+            point = convex.minimise(examples.objective(strength, inner, bias=self.head.bias), point)
+            found.append(scale.outwards(point.reshape(inner.shape)))
+            step()
+        return found
+
+    def examples(
+        self, features: F32, labels: NDArray[np.uint8], settings: Settings
+    ) -> tuple[Scaling, Examples]:
+        """Standardised features with smoothed targets and the weights of their classes."""
+        scale = convex.scaling(features, bias=self.head.bias)
+        smoothing = settings.label_smoothing
+        targets = np.eye(self.classes)[labels] * (1 - smoothing) + smoothing / self.classes
+        weights = class_weights(labels, self.classes, settings.class_weighting)[labels]
+        return scale, Examples(scale.standardised(features), targets, weights.astype(np.float64))
+
+
+class Recorder:
+    """A session whose outputs are kept."""
+
+    def __init__(self, session: ort.InferenceSession, kept: list[NDArray[Any]]) -> None:
+        self.session = session
+        self.kept = kept
+
+    def run(self, outputs: None, feed: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """As the session's."""
+        self.kept[:] = self.session.run(outputs, feed)
+        return self.kept
+
+
+def cross_entropy(features: F32, labels: NDArray[np.uint8], matrix: F64) -> float:
+    """The mean over tiles."""
+    logs = convex.log_softmax(features @ matrix[:-1] + matrix[-1])
+    return -float(logs[np.arange(len(labels)), labels].mean())
+
+
+def correct(features: F32, labels: NDArray[np.uint8], matrix: F64) -> float:
+    """The share of tiles whose own class has the highest score."""
+    return float(((features @ matrix[:-1] + matrix[-1]).argmax(1) == labels).mean())
