@@ -175,10 +175,16 @@ def _admit_onnx(received: Received, job: Job, steps: Steps) -> Admitted:
         return Admitted(runner, (model, limits), tuned_inputs=(limits,), ours=True)
     trainer = job.images.trainer()
     inputs = (model, limits, *_recipe(job, job.recipe or Recipe().canonical()))
-    plan = read_plan(_checked(job, steps, trainer, inputs))
+    plan = read_plan(_planned(job, steps, trainer, inputs))
     require_trainable(plan, job.compute)
     _require_gpu(job, live=plan.cuda)
     return Admitted(runner, (model, limits), trainer, inputs, (limits,), ours=True)
+
+
+def _planned(job: Job, steps: Steps, trainer: str, inputs: tuple[Mount, ...]) -> bytes:
+    """What our trainer says of a model; nothing where it was killed over it, which is an answer."""
+    outcome = steps.run(job.check(trainer, inputs, RECORD.size))
+    return outcome.output if outcome.status is sandbox.Status.OK else b""
 
 
 def _checked(job: Job, steps: Steps, image: str, inputs: tuple[Mount, ...]) -> bytes:

@@ -60,10 +60,15 @@ class _SpentError(OwnerError):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Who is told what happens: a line before each slow step, and numbers of our own trainer."""
+    """Who is told what happens: a line before each slow step, and what is known meanwhile.
+
+    That is what our own trainer reports, and the operations a container has used so far: a
+    vendor's own says nothing.
+    """
 
     say: Callable[[str], None]
     frames: Callable[[Frame], None] | None = None
+    charged: Callable[[float], None] | None = None
 
 
 def run_officially(workspace: Workspace, request: Request, signer: Signer, told: Told) -> Record:
@@ -120,8 +125,9 @@ def run_adapted(workspace: Workspace, run: str, signer: Signer, told: Told) -> R
         adapted = open_adapted(workspace, run)
         with _scratch(workspace) as (name, scratch):
             job = _job(workspace, settings, adapted.vendor, name, scratch, told, slot)
-            job = replace(job, adapted=adapted.model)
             issuer = _issuer(workspace, settings, adapted.vendor, signer)
+            compute = replace(job.compute, left=issuer.budget)  # whatever the vendor has left
+            job = replace(job, adapted=adapted.model, compute=compute)
             with sandbox.gpu_locks(job.gpus), reserved(issuer, job):
                 evaluation = evaluate(adapted.received, job, _steps(job, told))
                 _scrub(job, told.say)
@@ -185,7 +191,7 @@ class _Announced:
 def _steps(job: Job, told: Told) -> _Announced:
     training = job.dataset.training
     tiles = {"predict": job.dataset.holdout.size, "train": training.size if training else 0}
-    steps = sandbox.Steps(job.scratch, job.seccomp, told.frames)
+    steps = sandbox.Steps(job.scratch, job.seccomp, told.frames, told.charged)
     return _Announced(steps, tiles, told.say)
 
 
@@ -330,8 +336,7 @@ def _job(  # noqa: PLR0913, PLR0917 - a job is what all of these say
     for verb in ("predict", "train"):
         policy.limits(verb, resources.cpus, resources.memory_bytes)
     subject = Subject(policy, admission, resources.cpus, resources.memory_bytes, gpus, scratch)
-    with sandbox.sweep_lock():  # a wall that is tried is no leftover
-        proof = require_sealed(subject, workspace.wall, told.say)
+    proof = require_sealed(subject, workspace.wall, told.say)
     return Job(
         run=run,
         dataset=open_dataset(own_copy(workspace.data, workspace.copy(slot))),

@@ -51,6 +51,29 @@ def stages() -> Iterator[Callable[[str], None]]:
         yield lambda line: spinner.update(task, description=line)
 
 
+class Live:
+    """One line of a terminal: the stage, what our trainer reports, and the charge so far."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show = show
+        self._line, self._charge = "", ""
+
+    def say(self, line: str) -> None:
+        """A new stage."""
+        self._line, self._charge = line, ""
+        self._show(line)
+
+    def frame(self, frame: tuple[int, ...]) -> None:
+        """What our own trainer reports."""
+        self._line = training_line(frame)
+        self._show(self._line + self._charge)
+
+    def charged(self, operations: float) -> None:
+        """The operations that a container has used so far."""
+        self._charge = f"  {operations / 1e15:.4g} PF"
+        self._show(self._line + self._charge)
+
+
 def training_line(frame: tuple[int, ...]) -> str:
     """A frame of our own trainer as a line; its numbers are bounded, since a model was near them.
 

@@ -84,14 +84,22 @@ def sweep_lock() -> Iterator[None]:
         yield
 
 
+_held: set[str] = set()  # runs of this process: a run and its containers say the same
+
+
 @contextmanager
 def run_lock(run: str) -> Iterator[None]:
     """Say, for as long as the block lasts, that this run is alive."""
+    if run in _held:
+        yield
+        return
     path = _run_path(run)
     with _locked(path, fcntl.LOCK_EX, _quiet):
+        _held.add(run)
         try:
             yield
         finally:
+            _held.discard(run)
             path.unlink(missing_ok=True)
 
 

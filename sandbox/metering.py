@@ -114,18 +114,20 @@ class Meter:
     engine does not kill what it has not quite started.
 
     GPUs are metered where the allowance has a price or a limit for them; SandboxError says before
-    the start why one cannot be.
+    the start why one cannot be. `charged` gets the operations used so far with every sample.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a container may use, and who is told
         self,
         container: str,
         cpus: float,
         allowance: Allowance,
         gpus: tuple[str, ...],
         stop: Callable[[], None],
+        charged: Callable[[float], None] | None = None,
     ) -> None:
         self.stopped: Stopped = ""
+        self._charged = charged
         self._container = container
         self._cpus = cpus
         self._allowance = allowance
@@ -197,6 +199,9 @@ class Meter:
             self._tally.gpu_sample(time.monotonic(), reading)
         if self._alive and not self._ended.is_set():
             self._judge(max(between, self._pause()))
+            if self._charged:
+                used = self._tally.usage(time.monotonic(), self._figures)
+                self._charged(used.operations(self._allowance))
 
     def _find(self, now: float) -> None:
         self._source = self._finder.look(now)

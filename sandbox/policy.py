@@ -26,7 +26,7 @@ _CEILING = {
     "train_seconds": 7 * 24 * 3600,
 }
 # Of our own program that keeps the model volume, and packs or unpacks it.
-_PACK_SECONDS = 3600
+_PACK_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,11 @@ class SandboxPolicy:
     train_seconds: int
     require: tuple[str, ...]
     sha256: str
+
+    @property
+    def pack_seconds(self) -> int:
+        """The deadline of our own program that packs a model, or unpacks it."""
+        return _PACK_SECONDS
 
     def limits(self, verb: str, cpus: float, memory: int) -> Limits:
         """The limits of one container that runs `verb`, of a submission or of our own."""

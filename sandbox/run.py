@@ -16,7 +16,7 @@ import requests.exceptions
 
 from sandbox.engine import connect, engine_errors, hook_failed
 from sandbox.frames import reported
-from sandbox.lock import is_alive
+from sandbox.lock import is_alive, run_lock
 from sandbox.metering import Meter
 from sandbox.readback import differences
 from sandbox.spec import Outcome, SandboxError, Spec, Status
@@ -39,7 +39,11 @@ _KILLED = 137  # 128 and SIGKILL
 
 
 def run(
-    spec: Spec, scratch: Path, seccomp: str, frames: Callable[[Frame], None] | None = None
+    spec: Spec,
+    scratch: Path,
+    seccomp: str,
+    frames: Callable[[Frame], None] | None = None,
+    charged: Callable[[float], None] | None = None,
 ) -> Outcome:
     """Run `spec` to its end, its deadline or the end of its allowance.
 
@@ -52,11 +56,11 @@ def run(
     7. Only then read the output, through the descriptor of step 1.
 
     `scratch` is a directory that only the operator can enter. `frames` gets the numbers that a
-    program of ours reports meanwhile. Raises SandboxError for every trouble that is not the
-    submission's.
+    program of ours reports meanwhile, `charged` the operations used so far. Raises SandboxError
+    for every trouble that is not the submission's.
     """
     client = connect()
-    with _output_file(spec, scratch) as (path, descriptor):
+    with run_lock(spec.run), _output_file(spec, scratch) as (path, descriptor):
         asked = create_arguments(spec, str(path), uid_of(spec.run), seccomp)
         with engine_errors(), _container(client, asked, spec) as container:
             require_equal(client, asked, container)
@@ -69,6 +73,7 @@ def run(
                     spec.allowance,
                     spec.gpus,
                     lambda: _kill(container),
+                    charged,
                 ) as meter,
             ):
                 status, exit_code = _start_and_wait(client, container, spec.limits.seconds, meter)
@@ -92,6 +97,8 @@ def _output_file(spec: Spec, scratch: Path) -> Iterator[tuple[Path, int]]:
             _reserve(descriptor, spec.limits.file_size)
         yield path, descriptor
     finally:
+        if spec.kept:  # what was set aside and not written is the disk's again
+            os.ftruncate(descriptor, os.fstat(descriptor).st_size)
         os.close(descriptor)
         if not spec.kept:
             path.unlink(missing_ok=True)

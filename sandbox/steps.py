@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """This host's Docker engine; `frames` shows what our own trainer reports."""
+    """This host's Docker engine.
+
+    `frames` shows what our own trainer reports, `charged` the operations that any container has
+    used so far.
+    """
 
     scratch: Path
     seccomp: str
     frames: Callable[[Frame], None] | None = None
+    charged: Callable[[float], None] | None = None
 
     def prepare(self, holder: Spec, size: int) -> AbstractContextManager[None]:
         """A place of at most `size` bytes for the run's model, for as long as the block lasts."""
@@ -34,4 +39,4 @@ class Steps:
 
     def run(self, spec: Spec) -> Outcome:
         """Run one step to its end."""
-        return run(spec, self.scratch, self.seccomp, self.frames)
+        return run(spec, self.scratch, self.seccomp, self.frames, self.charged)

@@ -10,7 +10,9 @@ import click
 import pytest
 
 from evaluator import __version__
+from evaluator.admission_policy import load_admission_policy
 from evaluator.cli import EPILOG, cli
+from evaluator.recipe import Recipe
 from evaluator.status import STATUSES
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +37,7 @@ def test_every_command_is_in_the_readme(command: str) -> None:
 
 def test_the_readme_names_no_other_command() -> None:
     """Nothing is promised that is not there."""
-    named = set(re.findall(r"evaluator (?:data |images )?[a-z]+", README))
+    named = set(re.findall(r"evaluator (?:data |images |vendors |ledger )?[a-z]+", README))
 
     assert named - set(commands(cli)) == set()
 
@@ -48,7 +50,7 @@ def test_exit_codes_are_the_same_in_readme_and_help() -> None:
     assert in_help == in_readme
 
 
-@pytest.mark.parametrize("status", set(STATUSES) - {"BUDGET_SPENT"})
+@pytest.mark.parametrize("status", STATUSES)
 def test_every_status_is_explained_to_vendors(status: str) -> None:
     """In the contract and in the README."""
     assert f"`{status}`" in CONTRACT
@@ -94,3 +96,22 @@ def test_the_changelog_is_about_this_version() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text()
 
     assert "## Unreleased" in changelog or f"## {__version__}" in changelog
+
+
+def test_every_key_of_a_recipe_is_in_the_contract_with_its_default() -> None:
+    """Vendors write hyperparameters.json from that table."""
+    rows = re.findall(r"^\| (`.*?`) \| (.*?) \|", CONTRACT, re.MULTILINE)
+    table = {
+        key: default.strip("`") for keys, default in rows for key in re.findall(r"`(\w+)`", keys)
+    }
+
+    for key, field in Recipe.model_fields.items():
+        assert table[key] == json.dumps(field.default), key
+
+
+def test_the_contract_names_the_shipped_bounds_of_a_recipe() -> None:
+    """Where the table says "at most"."""
+    bounds = load_admission_policy(ROOT / "policies" / "admission.toml").recipe
+
+    assert f"at most {bounds.epochs}" in CONTRACT
+    assert f"at most {bounds.batch_size:,}" in CONTRACT

@@ -219,11 +219,11 @@ def _request(
 def _told() -> Iterator[Told]:
     """Stages of a run on stderr, and on a terminal the numbers of our own trainer."""
     from evaluator.official import Told
-    from evaluator.progress import stages, training_line
+    from evaluator.progress import Live, stages
 
     with stages() as stage:
-        shown = (lambda frame: stage(training_line(frame))) if sys.stderr.isatty() else None
-        yield Told(stage, shown)
+        live = Live(stage)
+        yield Told(live.say, live.frame, live.charged) if sys.stderr.isatty() else Told(stage)
 
 
 def _print_record(record: Record, *, as_json: bool) -> None:

@@ -16,7 +16,7 @@ def own_copy(data: Path, copy: Path) -> Path:
 
     The seal of a copy is checked before each run like the original's.
     """
-    if copy == data:
+    if copy == data or not versions(data):
         return data
     newest = str(versions(data)[-1])
     copy.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -11,7 +11,6 @@ from operators import (
     UnsupportedError,
     dtype_of,
     operator,
-    spread,
     together,
 )
 from torch import Tensor
@@ -300,8 +299,3 @@ def eye_like(node: Node, x: Tensor) -> Tensor:
     dtype = x.dtype if given is None else dtype_of(given)
     shift = torch.arange(columns) - torch.arange(rows)[:, None]
     return (shift == node.get("k", 0)).to(dtype).to(x.device)
-
-
-def channels(vector: Tensor, x: Tensor) -> Tensor:
-    """A vector (C,) as it broadcasts over (N, C, ...)."""
-    return spread(vector, x.ndim)

@@ -27,6 +27,7 @@ F64 = NDArray[np.float64]
 STRENGTHS = (1e-2, 1e-3, 1e-4, 1e-5)  # from the simplest fit on: each starts at the last
 ALONE = 1e-3  # where no validation tiles choose
 FITS = 2 * len(STRENGTHS) + 1
+WIDEST = 2**28  # features of all tiles together: 1 GiB, and as much again standardised
 TOLERANCE = 1e-5  # of the largest score, between onnxruntime's and ours
 Step = Callable[[], None]
 
@@ -40,12 +41,19 @@ class HeadFit:
         if self.head.matrix.shape[1] != classes:
             raise UntrainableError(Verdict.NO_HEAD, "the last linear layer makes no scores")
         providers = classifier.session.get_providers()
-        session = ort.InferenceSession(
-            feature_model(graph, self.head), session_options(), providers=providers
-        )
+        raw = feature_model(graph, self.head)
+        try:
+            session = ort.InferenceSession(raw, session_options(), providers=providers)
+        except Exception as error:
+            raise UntrainableError(Verdict.NO_HEAD, f"no features come out: {error}") from error
         self.extractor = dataclasses.replace(classifier, session=session)
         self.difference = 0.0  # the greatest between the session's scores and ours
         self.scale = 0.0  # the greatest score
+
+    def require_room(self, tiles: int) -> None:
+        """Raise NO_HEAD where the features of all tiles would not fit into memory."""
+        if tiles * len(self.head.matrix) > WIDEST:
+            raise UntrainableError(Verdict.NO_HEAD, "the last layer takes too many features")
 
     def features(self, tiles: NDArray[Any], step: Step) -> F32:
         """(N, H, W, C) tiles -> (N, D) float32."""

@@ -12,6 +12,7 @@ Nothing else draws: weights start as they are, and Dropout is off.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ def class_weights(labels: NDArray[np.uint8], classes: int, weighting: str) -> ND
     return (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)
 
 
-def augmented(tiles: NDArray, settings: Settings, rng: np.random.Generator) -> NDArray:  # type: ignore[type-arg]
+def augmented(tiles: NDArray[Any], settings: Settings, rng: np.random.Generator) -> NDArray[Any]:
     """(n, H, W, C) tiles mirrored, turned and shifted, each by chance; a copy."""
     count = len(tiles)
     result = np.array(tiles)

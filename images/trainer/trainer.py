@@ -9,6 +9,9 @@ whether the model can be trained and what that will cost. Its record holds numbe
 the frames that `train` writes to its standard error: no word of a model reaches the host.
 """
 
+import threads  # noqa: F401 - before all others
+
+# isort: split
 import json
 import os
 import sys
@@ -99,7 +102,9 @@ class Job:
         if wanted == "full" or (wanted == "auto" and self.device == "cuda"):
             return FULL
         try:
-            self.head = HeadFit(self.graph, self.classifier, self.classes)
+            found = HeadFit(self.graph, self.classifier, self.classes)
+            found.require_room(self.manifest["tiles"])
+            self.head = found
         except UntrainableError:
             if wanted == "head":
                 raise
@@ -181,18 +186,18 @@ def train_head(
     job: Job, tiles: NDArray[Any], labels: NDArray[np.uint8], progress: Progress
 ) -> Same:
     """Change the last linear layer of the job's graph."""
-    fit = job.head
-    assert fit is not None  # noqa: S101 - so the mode was chosen
-    passes = -(-len(tiles) // len(fit.extractor.buffer))
+    head = job.head
+    assert head is not None  # noqa: S101 - so the mode was chosen
+    passes = -(-len(tiles) // len(head.extractor.buffer))
     step = counter(progress, passes + FITS)
-    features = fit.features(tiles, step)
-    fit.require_equal()
-    matrix, progress.accuracy = fit.fit(features, labels, job.settings, step)
-    replace_head(job.graph, fit.head, matrix)
+    features = head.features(tiles, step)
+    head.require_equal()
+    matrix, progress.accuracy = head.fit(features, labels, job.settings, step)
+    replace_head(job.graph, head.head, matrix)
     progress.report(1, 1, passes + FITS, passes + FITS, 0.0, final=True)
 
     def require_same(saved: Classifier, graph: Graph) -> None:
-        sample = len(fit.extractor.buffer)
+        sample = len(head.extractor.buffer)
         HeadFit(graph, saved, job.classes).require_fitted(tiles[:sample], features[:sample], matrix)
 
     return require_same

@@ -628,7 +628,9 @@ def test_a_model_that_was_trained_before_predicts_alone(adapted: Job, received: 
     restore = steps.specs["restore"]
     assert (restore.image, restore.model, restore.output_size) == (HOLDER, "write", 0)
     assert [(m.source, m.target) for m in restore.inputs] == [(adapted.adapted, "/input/archive")]
-    assert steps.specs["predict tuned"].model == "read"
+    predict = steps.specs["predict tuned"]
+    assert predict.model == "read"
+    assert "/submission/model.onnx" not in targets(predict)
 
 
 @pytest.mark.parametrize("status", FAILURES)

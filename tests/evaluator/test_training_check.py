@@ -88,10 +88,18 @@ def test_bytes_that_are_no_record_are_a_refusal(raw: bytes) -> None:
     assert refusal(read_plan(raw)).rule == "EVA335"
 
 
-@pytest.mark.parametrize("code", [-(2**63), -1, 7, 99, LARGE])
+@pytest.mark.parametrize("code", [-(2**63), -1, 8, 101, LARGE])
 def test_a_verdict_that_is_not_known_is_a_refusal(code: int) -> None:
     """Never a training."""
     assert refusal(read_plan(record(code))).rule == "EVA335"
+
+
+def test_a_trainer_without_its_gpu_is_no_fault_of_the_model() -> None:
+    """It is trainable as far as that goes, and the caller sees that no GPU was live."""
+    plan = read_plan(record(7, 0, 0, 0, 0, 0, SECOND, SECOND, SECOND, 1))
+
+    require_trainable(plan, COMPUTE)
+    assert not plan.cuda
 
 
 @pytest.mark.parametrize(("code", "rule"), VERDICTS.items())

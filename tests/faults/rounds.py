@@ -148,6 +148,7 @@ def made_ground(folder: Path) -> Iterator[Ground]:
         yield ground
     finally:
         engine.remove()
+        kill_containers_of(engine)
         subprocess.run(["umount", "--lazy", disk], check=True)
 
 
@@ -448,14 +449,28 @@ def _reboot(played: Round) -> bool:
 
 
 def kill_containers_of(engine: Engine) -> None:
-    """Kill what an engine that is dead itself has left running."""
-    ids = {path.name for path in (engine.folder / "data" / "containers").iterdir()}
+    """Kill what an engine that is dead itself has left running, its own helpers included."""
+    for process in [*_shims(engine), *_programs(engine)]:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+def _shims(engine: Engine) -> Iterator[int]:
+    """The engine's processes that look after one container each."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            command = (process / "cmdline").read_text()
+            if "containerd-shim" in command and str(engine.folder) in command:
+                yield int(process.name)
+
+
+def _programs(engine: Engine) -> Iterator[int]:
+    """The processes whose root directory is an image of this engine."""
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            shim = str(engine.folder) in (process / "cmdline").read_text()
-            inside = any(each in (process / "cgroup").read_text() for each in ids)
-            if shim or inside:
-                os.kill(int(process.name), signal.SIGKILL)
+            mounts = (process / "mountinfo").read_text().splitlines()
+            if any(line.split()[4] == "/" and str(engine.folder) in line for line in mounts):
+                yield int(process.name)
 
 
 FAULTS: dict[str, Callable[[Round], bool]] = {
@@ -584,15 +599,11 @@ def _left_on(engine: Engine) -> Iterator[str]:
     for label in ("evaluator.run", "evaluator.image"):
         for image in client.images(filters={"label": label}):
             yield f"image {image['Labels']} is left"
-    folder = str(engine.folder)
     for line in Path("/proc/self/mounts").read_text().splitlines():
-        if f"{folder}/data/volumes" in line:
+        if f"{engine.folder}/data/volumes" in line:
             yield f"mounted: {line}"
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended
-            command = (process / "cmdline").read_text()
-            if "containerd-shim" in command and folder in command:
-                yield f"a shim is left: {command}"
+    # A shim without a program may be left of an engine that was killed: that is the engine's own.
+    yield from (f"process {process} of a container is left" for process in _programs(engine))
 
 
 def _ill_ended(played: Round) -> Iterator[str]:

@@ -276,7 +276,7 @@ def test_predict_prefers_what_train_left(classifier: Make, tmp_path: Path) -> No
         command += [f"--volume={tmp_path / 'submission'}:/submission:ro"]
         command += [f"--volume={output}:/output/predictions", *options, image, "predict"]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
-        return np.fromfile(output, np.uint8).tolist()
+        return [int(index) for index in np.fromfile(output, np.uint8)]
 
     first = predict()
     second = predict(f"--volume={tmp_path / 'left'}:/opt/ml/model:ro")

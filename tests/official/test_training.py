@@ -1,4 +1,4 @@
-"""`evaluator run` in both phases: what trains, what fails, what it costs, and what it cannot reach."""
+"""`evaluator run` in both phases: what trains, what fails, what it costs, what it cannot reach."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PREDICT = (
 
 def linear_model(operator: str = "Identity") -> onnx.ModelProto:
     """Scores that are linear in a tile's mean brightness, and wrong; then one more operator."""
-    weights = {
+    weights: dict[str, Any] = {
         "axes": np.array([1, 2], np.int64),
         "last": np.array([1], np.int64),
         "factor": np.array(1 / 255, np.float32),
@@ -135,7 +135,7 @@ def test_an_onnx_file_trains_and_predicts(
         ("cat /dev/zero > /opt/ml/model/weights", "NONZERO_EXIT"),
     ],
 )
-def test_a_failed_training_still_yields_the_baseline(  # noqa: PLR0917 - fixtures
+def test_a_failed_training_still_yields_the_baseline(
     both: Callable[..., tuple[Ended, dict[str, Any]]],
     make_image: Callable[..., str],
     set_limit: Callable[..., None],
@@ -264,7 +264,6 @@ def test_an_adapted_model_is_kept_for_the_owner_and_runs_again(
     perl: str,
     workspace: Path,
     command: Run,
-    set_limit: Callable[..., None],
     traces: Callable[[], list[str]],
 ) -> None:
     """As one opaque archive; the second result names the run that trained, and has one phase."""

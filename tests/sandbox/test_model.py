@@ -176,6 +176,7 @@ def test_a_holder_that_is_killed_is_no_result(
     training: Training, steps: Steps, holder: str, engine: docker.APIClient
 ) -> None:
     """The model is gone with it; whatever was predicted without it is not believed."""
+
     def killed() -> None:
         with steps.prepare(training.held(holder), SIZE):
             training.step("printf learnt > /opt/ml/model/weights", "write")

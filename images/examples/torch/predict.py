@@ -21,10 +21,13 @@ OUTPUT = Path("/output/predictions")
 MODEL = Path("/opt/ml/model")
 SHIPPED = Path(__file__).parent
 BATCH = 64
+DEVICE = torch.device(os.environ.get("EVALUATOR_DEVICE", "cpu"))
 
 
 def main(verb: str) -> None:
     """Carry out one verb of the contract."""
+    if DEVICE.type == "cuda" and not torch.cuda.is_available():
+        sys.exit("a GPU was asked for and none computes here")
     torch.set_num_threads(int(os.environ.get("EVALUATOR_THREADS", "1")))
     if verb == "predict":
         predict()
@@ -43,12 +46,12 @@ def network(classes: int) -> nn.Module:
     model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, classes))
     for path in (MODEL / "weights.pt", SHIPPED / "weights.pt"):
         if path.exists():
-            known = torch.load(path, weights_only=True)
+            known = torch.load(path, weights_only=True, map_location="cpu")
             fresh = model.state_dict()  # a head for another number of classes starts untrained
             fits = {name: known[name] for name in fresh if known[name].shape == fresh[name].shape}
             model.load_state_dict(fits, strict=False)
             break
-    return model
+    return model.to(DEVICE)
 
 
 def predict() -> None:
@@ -59,7 +62,7 @@ def predict() -> None:
     with torch.inference_mode():
         for start in range(0, len(tiles), BATCH):
             logits = model(grey(tiles[start : start + BATCH]))
-            indices[start : start + BATCH] = logits.argmax(1).numpy()
+            indices[start : start + BATCH] = logits.argmax(1).cpu().numpy()
     OUTPUT.write_bytes(indices.tobytes())
 
 
@@ -71,7 +74,7 @@ def train() -> None:
     model = network(class_count()).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=float(options.get("learning_rate", 1e-3)))
     tiles = np.load(INPUT / "tiles.npy", mmap_mode="r")
-    labels = torch.from_numpy(np.load(INPUT / "labels.npy").astype(np.int64))
+    labels = torch.from_numpy(np.load(INPUT / "labels.npy").astype(np.int64)).to(DEVICE)
     for epoch in range(int(options.get("epochs", 3))):
         for batch in torch.randperm(len(tiles)).split(BATCH):
             loss = nn.functional.cross_entropy(model(grey(tiles[batch.numpy()])), labels[batch])
@@ -79,7 +82,7 @@ def train() -> None:
             loss.backward()
             optimizer.step()
         print(f"epoch {epoch + 1}: loss of the last batch {loss.item():.3f}", file=sys.stderr)
-    torch.save(model.state_dict(), MODEL / "weights.pt")
+    torch.save(model.cpu().state_dict(), MODEL / "weights.pt")
 
 
 def grey(tiles: np.ndarray) -> Tensor:
@@ -88,7 +91,7 @@ def grey(tiles: np.ndarray) -> Tensor:
     if pixels.ndim == 4:
         pixels = pixels.mean(3)
     scale = 255.0 if tiles.dtype == np.uint8 else 10_000.0 if tiles.dtype == np.uint16 else 1.0
-    return (pixels / scale - 0.4)[:, None] * 4
+    return ((pixels / scale - 0.4)[:, None] * 4).to(DEVICE)
 
 
 def class_count() -> int:

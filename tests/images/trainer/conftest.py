@@ -198,7 +198,7 @@ def inside(image: str) -> Callable[..., Any]:
 def scores(model: bytes, tiles: NDArray[Any]) -> NDArray[np.float32]:
     """What onnxruntime computes of (N, H, W) tiles, in a process that does not report home."""
     program = "import sys, onnxruntime as o, numpy as n; s = o.InferenceSession(sys.argv[1]); "
-    program += "n.save(sys.argv[2], s.run(None, {'x': n.load(sys.argv[2])})[0])"
+    program += "n.save(sys.argv[2], s.run(None, {s.get_inputs()[0].name: n.load(sys.argv[2])})[0])"
     folder = Path(os.environ.get("PYTEST_TMP", "/tmp")) / f"scores-{os.getpid()}"
     folder.mkdir(exist_ok=True)
     (folder / "model.onnx").write_bytes(model)

@@ -4,6 +4,7 @@ Their weights are random; what counts is the shape of the graphs, which is that 
 By hand, with torch, timm and onnxscript at hand (none of them in the project's own environment):
 
     python make_exports.py
+    python make_exports.py --large vit_base_patch16_224 FOLDER
 
 timm imports torchvision for its data loaders; where that does not import beside a CPU build of
 torch, stand_in() is enough. No weights are fetched.
@@ -100,9 +101,9 @@ def stirred(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def export(network: nn.Module, path: Path, *, dynamo: bool) -> None:
+def export(network: nn.Module, path: Path, side: int, *, dynamo: bool) -> None:
     """Export with a free batch, and without the exporter's notes on where each node came from."""
-    example = (torch.randn(2, 1, SIDE, SIDE),)
+    example = (torch.randn(2, 1, side, side),)
     if dynamo:
         free = ({0: torch.export.Dim("N")},)
         torch.onnx.export(
@@ -122,17 +123,35 @@ def export(network: nn.Module, path: Path, *, dynamo: bool) -> None:
     onnx.save(model, path)
 
 
+def large(name: str) -> nn.Module:
+    """One of timm's own, for grey 64x64 pictures and nine classes, untrained."""
+    from timm import create_model
+
+    keys: dict[str, Any] = {"num_classes": 9, "in_chans": 1}
+    keys |= {"img_size": 64} if name.startswith("vit") else {}
+    network: nn.Module = create_model(name, pretrained=False, **keys)
+    return network
+
+
+def both(name: str, network: nn.Module, folder: Path, side: int) -> None:
+    """By each exporter."""
+    for exporter in ("dynamo", "script"):
+        path = folder / f"{name}.{exporter}.onnx"
+        export(stirred(network), path, side, dynamo=exporter == "dynamo")
+        sys.stdout.write(f"{path.name} {path.stat().st_size}\n")
+
+
 def main() -> None:
-    """Every network by both exporters."""
+    """All of the small ones, or with `--large NAME FOLDER` one large one."""
     warnings.simplefilter("ignore")
     stand_in()
-    FOLDER.mkdir(exist_ok=True)
     torch.manual_seed(7)
+    if sys.argv[1:2] == ["--large"]:
+        both(sys.argv[2], large(sys.argv[2]), Path(sys.argv[3]), 64)
+        return
+    FOLDER.mkdir(exist_ok=True)
     for name, network in networks().items():
-        for exporter in ("dynamo", "script"):
-            path = FOLDER / f"{name}.{exporter}.onnx"
-            export(stirred(network), path, dynamo=exporter == "dynamo")
-            sys.stdout.write(f"{path.name} {path.stat().st_size}\n")
+        both(name, network, FOLDER, SIDE)
 
 
 if __name__ == "__main__":

@@ -194,6 +194,21 @@ def test_what_cannot_be_trained_has_a_code(run: Run, name: str, code: int) -> No
     assert run("train", model, mode=mode).status == 65
 
 
+@pytest.mark.parametrize("mode", ["auto", "full"])
+def test_a_damaged_model_ends_in_a_record(
+    inside: Callable[..., Any], tmp_path: Path, mode: str
+) -> None:
+    """A few bytes changed, cut or doubled: it can be trained or has a code, nothing else."""
+    inputs = make_inputs(tmp_path / "input", Recipe.model_validate({"mode": mode}))
+    model = tmp_path / "model.onnx"
+    model.write_bytes(make_cnn().SerializeToString())
+    mounts = f"--volume={inputs}:/input:ro", f"--volume={model}:/submission/model.onnx:ro"
+    codes = {int(code): times for code, times in inside("check_damaged", *mounts).items()}
+    assert sum(codes.values()) == 150
+    assert codes.keys() <= set(range(7)) | set(range(101, 120))
+    assert len(codes) > 3
+
+
 def test_a_gpu_that_is_not_there_is_an_error(run: Run) -> None:
     """The CPU never stands in for one."""
     option = "--env=EVALUATOR_DEVICE=cuda"

@@ -1,7 +1,7 @@
 """Inside the image: the recipe once more, as anybody would write it in torch, on the same tiles.
 
-Prints the predictions of a network that conftest.make_cnn describes, after this loop; the trained
-file that the trainer left is for the test to run.
+Prints the scores of one of two networks after this loop: of the training tiles, or of those in
+/scored; the file that the trainer left is for the test to run.
 """
 
 # mypy: ignore-errors
@@ -27,11 +27,49 @@ held = {
     tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy())
     for tensor in onnx.load("/submission/model.onnx").graph.initializer
 }
-network = nn.Sequential(
-    nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64, 3)
-)
-names = {"0.weight": "w1", "0.bias": "b1", "4.weight": "w2", "4.bias": "b2"}
-network.load_state_dict({mine: held[theirs] for mine, theirs in names.items()})
+LOW = recipe["precision"] == "bfloat16"
+
+
+class Small(nn.Module):
+    """What conftest.make_cnn describes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel, self.bias = nn.Parameter(held["w1"]), nn.Parameter(held["b1"])
+        self.weights, self.shift = nn.Parameter(held["w2"]), nn.Parameter(held["b2"])
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(N, 1, 8, 8) -> (N, 3)."""
+        made = functional.conv2d(pixels / 128, self.kernel, self.bias, padding=1).relu()
+        return functional.linear(
+            functional.max_pool2d(made, 2).flatten(1), self.weights, self.shift
+        )
+
+
+class Weak(nn.Module):
+    """What weak_model.py exports: its batch normalisation is part of the kernels then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        names = [f"body.{at}.weight" for at in (0, 3, 7, 11)]
+        self.kernels = nn.ParameterList([held[name] for name in names])
+        self.biases = nn.ParameterList([held[f"{name}_bias"] for name in names])
+        self.weights, self.shift = (
+            nn.Parameter(held["head.weight"]),
+            nn.Parameter(held["head.bias"]),
+        )
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(N, 1, 64, 64) -> (N, 9)."""
+        made = pixels * (1 / 64) - 1.5
+        for at, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
+            made = functional.conv2d(made, kernel, bias, stride=1 if at else 2, padding=1).relu()
+            made = functional.max_pool2d(made, 2) if at else made
+        return functional.linear(made.mean((2, 3)), self.weights, self.shift)
+
+
+network = (Small() if "w1" in held else Weak()).to(memory_format=torch.channels_last)
+CLASSES = len(json.loads(Path("/input/manifest.json").read_text())["classes"])
 groups = [
     {
         "params": [w for w in network.parameters() if w.ndim > 1],
@@ -43,19 +81,33 @@ optimizer = torch.optim.AdamW(groups, lr=recipe["learning_rate"])
 
 
 def pixels(batch: np.ndarray) -> torch.Tensor:
-    """As the model's own first node scales them."""
-    return torch.from_numpy(batch[:, None].astype(np.float32)) / 128
+    """As the runner hands them to the model."""
+    return torch.from_numpy(batch[:, None].astype(np.float32)).contiguous(
+        memory_format=torch.channels_last
+    )
+
+
+def computed(batch: np.ndarray) -> torch.Tensor:
+    """Logits, in the recipe's precision."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=LOW):
+        return network(pixels(batch)).float()
+
+
+def pieces(of: np.ndarray) -> list[np.ndarray]:
+    """At most 256 at a time."""
+    return [of[start : start + 256] for start in range(0, len(of), 256)]
 
 
 def accuracy(of: np.ndarray) -> float:
     """On some of the tiles."""
     with torch.no_grad():
-        return float((network(pixels(tiles[of])).argmax(1).numpy() == labels[of]).mean())
+        best = torch.cat([computed(tiles[part]).argmax(1) for part in pieces(of)])
+        return float((best.numpy() == labels[of]).mean())
 
 
 rng = np.random.default_rng(recipe["seed"])
 aside = []
-for label in range(3):
+for label in range(CLASSES):
     mine = rng.permutation(np.flatnonzero(labels == label))
     aside.append(mine[: round(recipe["validation"] * len(mine))])
 validation = np.sort(np.concatenate(aside))
@@ -76,9 +128,7 @@ for _ in range(recipe["epochs"]):
         for group in optimizer.param_groups:
             group["lr"] = recipe["learning_rate"] * ((step + 1) / warm if step < warm else falling)
         optimizer.zero_grad()
-        functional.cross_entropy(
-            network(pixels(chosen)), torch.from_numpy(labels[batch])
-        ).backward()
+        functional.cross_entropy(computed(chosen), torch.from_numpy(labels[batch])).backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         step += 1
@@ -87,5 +137,8 @@ for _ in range(recipe["epochs"]):
         best, kept = reached, {k: v.clone() for k, v in network.state_dict().items()}
 if kept is not None:
     network.load_state_dict(kept)
+given = Path("/scored/tiles.npy")
+scored = np.load(given) if given.exists() else tiles
 with torch.no_grad():
-    json.dump(network(pixels(tiles)).tolist(), sys.stdout)
+    made = [network(pixels(scored[part])) for part in pieces(np.arange(len(scored)))]
+json.dump(torch.cat(made).tolist(), sys.stdout)
