@@ -74,7 +74,8 @@ def load_or_measure(
     """The peaks of this host; the CPU's is measured where `path` has none for it, or `again`.
 
     `gpus` are the devices of a run, and `gpu_peak_flops` the owner's own figure for them, 0 to look
-    it up. Raises OwnerError for a GPU that no table knows, SandboxError where nothing can be read.
+    it up. Raises OwnerError for a GPU that no table knows, SandboxError where nothing can be read:
+    a GPU that cannot be metered is told here, before anything of a run.
     """
     gpu, gpu_model = _gpu_peak(gpus, gpu_peak_flops)
     known = _read(path)
@@ -144,9 +145,9 @@ def _gpu_peak(gpus: tuple[str, ...], own_figure: float) -> tuple[float, str]:
     """The peak of one GPU of a run (of the fastest, where they differ), and the models."""
     if not gpus:
         return 0.0, ""
+    models = sorted(set(sandbox.gpu_models(gpus)))  # raises for one that cannot be metered
     if own_figure:
-        return own_figure, "as gpu_peak_flops says"
-    models = sorted(set(sandbox.gpu_models(gpus)))
+        return own_figure, f"{', '.join(models)}, as gpu_peak_flops says"
     return max(map(gpu_peak, models)), ", ".join(models)
 
 

@@ -100,6 +100,18 @@ HOLDER = Recipe(
     files={f"/{rootfs.SITE_PACKAGES}/holder.py": "holder/holder.py"},
     entrypoint=("/usr/bin/python3.11", "-I", "-m", "holder"),
 )
+
+
+def _torch(suffix: str, *requirements: str) -> Recipe:
+    return Recipe(
+        repository=f"evaluator/example-torch{suffix}",
+        packages=PYTHON,
+        files={f"/opt/{name}": f"examples/torch/{name}" for name in ("predict.py", "weights.pt")},
+        entrypoint=("/usr/bin/python3.11", "/opt/predict.py"),
+        requirements=requirements,
+    )
+
+
 EXAMPLES = {
     "perl": Recipe(
         repository="evaluator/example-perl",
@@ -110,14 +122,9 @@ EXAMPLES = {
         },
         entrypoint=("/usr/bin/perl", "/opt/predict.pl"),
     ),
-    "torch": Recipe(
-        repository="evaluator/example-torch",
-        packages=PYTHON,
-        files={f"/opt/{name}": f"examples/torch/{name}" for name in ("predict.py", "weights.pt")},
-        entrypoint=("/usr/bin/python3.11", "/opt/predict.py"),
-        requirements=("examples/torch/requirements.txt",),
-    ),
+    "torch": _torch("", "examples/torch/requirements.lock", "trainer/torch-cpu.lock"),
 }
+EXAMPLES_GPU = {"torch": _torch("-gpu", "examples/torch/requirements-gpu.txt")}
 
 
 def find_onnx_runner(*, gpu: bool = False) -> str | None:
@@ -154,9 +161,12 @@ def build_holder(progress: Progress) -> str:
     return build(HOLDER, progress)
 
 
-def build_example(name: str, progress: Progress) -> str:
-    """Build the example submission `name`, a key of EXAMPLES, as build_onnx_runner does."""
-    return build(EXAMPLES[name], progress)
+def build_example(name: str, progress: Progress, *, gpu: bool = False) -> str:
+    """Build the example submission `name`, a key of EXAMPLES, as build_onnx_runner does.
+
+    For a GPU, where EXAMPLES_GPU has it too, it fetches as much as the trainer.
+    """
+    return build((EXAMPLES_GPU if gpu else EXAMPLES)[name], progress)
 
 
 def name_of(recipe: Recipe) -> str:

@@ -45,7 +45,7 @@ from evaluator.ledger_rows import (
 )
 from evaluator.ledger_view import Contents, LedgerView
 from evaluator.status import STATUSES
-from evaluator.workspace import VENDOR
+from evaluator.workspace import require_vendor_name
 from sandbox import SandboxError
 
 if TYPE_CHECKING:
@@ -87,11 +87,7 @@ class Ledger(LedgerView):
 
     def add_vendor(self, vendor: Vendor) -> None:
         """Let a vendor submit; OwnerError where the name is none or is there already."""
-        if not VENDOR.fullmatch(vendor.name):
-            raise OwnerError(
-                "A vendor's name is 1 to 63 lower-case letters, digits and hyphens, and starts "
-                "with no hyphen: it becomes the name of a directory."
-            )
+        require_vendor_name(vendor.name)
         with self._writing():
             if self._one("SELECT 1 FROM vendors WHERE name = ?", vendor.name):
                 raise OwnerError(

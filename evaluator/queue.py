@@ -26,6 +26,7 @@ from evaluator.errors import OwnerError
 from evaluator.ledger import Limits, open_ledger
 from evaluator.petaflops import MICRO
 from evaluator.recipe import read_recipe
+from evaluator.workspace import require_vendor_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,6 +57,7 @@ def submit(workspace: Workspace, request: Request, say: Callable[[str], None]) -
     Raises OwnerError where no slot is left, Refused for its recipe; then nothing is kept.
     """
     settings = workspace.settings()
+    require_vendor_name(request.vendor)
     phases = _phases(workspace, request.phases)
     rules = load_admission_policy(workspace.admission_policy).recipe
     recipe = read_recipe(request.recipe, rules).canonical() if request.recipe is not None else None

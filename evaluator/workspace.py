@@ -33,6 +33,15 @@ CONFIG = "evaluator.toml"
 VENDOR = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
+def require_vendor_name(name: str) -> None:
+    """Raise OwnerError unless a vendor can have this name."""
+    if not VENDOR.fullmatch(name):
+        raise OwnerError(
+            "A vendor's name is 1 to 63 lower-case letters, digits and hyphens, and starts with "
+            "no hyphen: it becomes the name of a directory."
+        )
+
+
 def shipped(name: str) -> Path:
     """A directory that travels with the product: "images" or "policies"."""
     package = Path(str(resources.files("evaluator")))

@@ -45,19 +45,21 @@ def reported(
     reader = threading.Thread(target=_read, args=(connection, frames), daemon=True)
     reader.start()
     try:
-        yield
+        with _shut(connection):
+            yield
     finally:
-        with suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)
         reader.join()
         with suppress(OSError, docker.errors.DockerException):
             attached.close()
 
 
 def _read(connection: socket.socket, frames: Callable[[Frame], None]) -> None:
-    """Read the engine's stream to its end or to MOST bytes."""
+    """Read the engine's stream to its end or to MOST bytes, and then listen no more.
+
+    Whoever ends the container meanwhile must not find the engine waiting for us.
+    """
     rest, left = b"", MOST
-    with suppress(OSError):
+    with suppress(OSError), _shut(connection):
         while left > 0:
             stream, size = _HEADER.unpack(_exactly(connection, _HEADER.size))
             content = _exactly(connection, min(size, left))
@@ -68,6 +70,16 @@ def _read(connection: socket.socket, frames: Callable[[Frame], None]) -> None:
             while len(rest) >= FRAME.size:
                 frame, rest = FRAME.unpack(rest[: FRAME.size]), rest[FRAME.size :]
                 frames(frame)
+
+
+@contextmanager
+def _shut(connection: socket.socket) -> Iterator[None]:
+    """Take nothing more at the end of the block, whatever its end was."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:

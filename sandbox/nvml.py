@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 LIBRARY = "libnvidia-ml.so.1"
 
 _CDI = "nvidia.com/gpu="
-_NOT_SUPPORTED, _NOT_FOUND, _TOO_OLD = 3, 6, 13  # NVML_ERROR_...: no such figure, device, function
+# NVML_ERROR_...: no such device (by number or by UUID), figure, function.
+_INVALID, _NOT_SUPPORTED, _NOT_FOUND, _TOO_OLD = 2, 3, 6, 13
 _NAME = 96  # bytes, NVML_DEVICE_NAME_V2_BUFFER_SIZE
 
 
@@ -97,7 +98,7 @@ class _Device:
 
     def __init__(self, driver: _Driver, name: str) -> None:
         self._driver = driver
-        self._handle = _handle(driver, name)
+        self._handle = _handle(driver, name, *_asked(name))
         self.weight = self._share()
         self._used = self._memory()
 
@@ -146,25 +147,38 @@ class _Device:
         figure = ctypes.c_ulonglong()
         function = "nvmlDeviceGetTotalEnergyConsumption"
         code = self._driver.ask(function, self._handle, ctypes.byref(figure))
-        return 0.0 if code else figure.value / 1000
+        if code in {_NOT_SUPPORTED, _TOO_OLD}:
+            return 0.0
+        if code:  # 0 now and a figure before would be energy that comes back
+            self._driver.must(function, self._handle, ctypes.byref(figure))
+        return figure.value / 1000
 
 
-def _handle(driver: _Driver, name: str) -> ctypes.c_void_p:
-    """A GPU by its UUID or, as NVIDIA's toolkit counts in CDI names, by its number."""
-    handle = ctypes.c_void_p()
+def _asked(name: str) -> tuple[str, object]:
+    """The call that finds a GPU, by its UUID or, as NVIDIA's toolkit counts, by its number."""
     device = name.removeprefix(_CDI)
-    found = ctypes.byref(handle)
     if device.startswith(("GPU-", "MIG-")):
-        code = driver.ask("nvmlDeviceGetHandleByUUID", device.encode(), found)
-    elif device != name and device.isdecimal():
-        code = driver.ask("nvmlDeviceGetHandleByIndex_v2", ctypes.c_uint(int(device)), found)
-    else:
+        return "nvmlDeviceGetHandleByUUID", device.encode()
+    if device != name and device.isdecimal():
+        return "nvmlDeviceGetHandleByIndex_v2", ctypes.c_uint(int(device))
+    if "=" in name and device == name:
         raise SandboxError(
-            f"What a run does with {name!r} cannot be metered: nothing says which GPU that is. "
-            "Name its UUID (`nvidia-smi -L`) in gpu_devices of evaluator.toml."
+            f"What a run does with {name!r} cannot be metered: it is not NVIDIA's, and the use of "
+            "GPUs is read from NVIDIA's driver alone. Name an NVIDIA GPU in gpu_devices of "
+            "evaluator.toml (`nvidia-smi -L`), or set gpus = 0."
         )
+    raise SandboxError(
+        f"What a run does with {name!r} cannot be metered: nothing says which GPU that is. "
+        "Name its UUID (`nvidia-smi -L`) in gpu_devices of evaluator.toml."
+    )
+
+
+def _handle(driver: _Driver, name: str, function: str, argument: object) -> ctypes.c_void_p:
+    handle = ctypes.c_void_p()
+    code = driver.ask(function, argument, ctypes.byref(handle))
     if code:
-        why = "the driver lists no such GPU" if code == _NOT_FOUND else f"code {code}"
+        listed = code not in {_INVALID, _NOT_FOUND}
+        why = f"code {code}" if listed else "the driver lists no such GPU"
         raise SandboxError(
             f"What a run does with {name!r} cannot be metered: {why}. Compare gpu_devices of "
             "evaluator.toml with `nvidia-smi -L`."
@@ -196,6 +210,8 @@ class Gpus:
 @contextmanager
 def opened(names: tuple[str, ...]) -> Iterator[Gpus]:
     """The GPUs of these names, as long as the block lasts; SandboxError says what is missing."""
+    for name in names:
+        _asked(name)  # a name that says no GPU is told even where there is no driver
     driver = _Driver()
     driver.must("nvmlInit_v2")
     try:

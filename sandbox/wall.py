@@ -139,6 +139,7 @@ def environment(spec: Spec) -> list[str]:
         # Libraries count the host's cores, not the quota.
         f"EVALUATOR_THREADS={threads}",
         f"OMP_NUM_THREADS={threads}",
+        "OMP_WAIT_POLICY=PASSIVE",  # a thread that waits and spins is charged
         f"EVALUATOR_DEVICE={'cuda' if spec.gpus else 'cpu'}",
         # A second line: intake strips what an image says of these.
         "NVIDIA_VISIBLE_DEVICES=void",

@@ -37,6 +37,18 @@ CONTROLS = {
     ),
     "read-only-root": Control("a read-only root", ("HostConfig.ReadonlyRootfs",)),
     "read-only-inputs": Control("read-only inputs", ("HostConfig.Mounts/ReadOnly",)),
+    "read-only-model": Control("a model that only `train` writes", ("HostConfig.Mounts/volume.ReadOnly",)),
+    "empty-model": Control("a volume without the image's files", ("HostConfig.Mounts/volume.NoCopy",)),
+    # Of the volume that keeps a model, which is made by a request of its own.
+    "model-in-memory": Control("a model in memory", ("Volume.DriverOpts",)),
+    "model-size": Control("a capped model", ("Volume.DriverOpts.o/size",)),
+    "model-inodes": Control("capped files in the model", ("Volume.DriverOpts.o/nr_inodes",)),
+    "model-owner": Control(
+        "a model of the run's uid alone",
+        ("Volume.DriverOpts.o/mode", "Volume.DriverOpts.o/uid", "Volume.DriverOpts.o/gid"),
+    ),
+    "model-nosuid": Control("no setuid files in the model", ("Volume.DriverOpts.o/nosuid",)),
+    "model-nodev": Control("no devices in the model", ("Volume.DriverOpts.o/nodev",)),
     "non-recursive": Control(
         "binds without what is mounted below", ("HostConfig.Mounts/NonRecursive",)
     ),
@@ -50,6 +62,7 @@ CONTROLS = {
         "a memory limit without swap", ("HostConfig.Memory", "HostConfig.MemorySwap")
     ),
     "cpus": Control("a CPU quota", ("HostConfig.NanoCpus",)),
+    "own-cpus": Control("CPUs of its own", ("HostConfig.CpusetCpus",)),
     "processes": Control("a limit of processes", ("HostConfig.PidsLimit",)),
     "open-files": Control("a limit of descriptors", ("HostConfig.Ulimits/nofile",)),
     "file-size": Control("a limit of file size", ("HostConfig.Ulimits/fsize",)),
@@ -93,6 +106,13 @@ CONTROLS = {
     "read-back": Control("the comparison of what was made with what was asked"),
     # Of the procedure and not of the request.
     "one-file": Control("one pre-made output file, read through a descriptor"),
+    "no-output": Control("no output of `train`"),
+    "own-model": Control("a model named after its run"),
+    "watched-holder": Control("no result without the holder of the model"),
+    "whole-charge": Control("a charge for every process of the container"),
+    "bounded-frames": Control("numbers of one program, read to a limit and no longer than it runs"),
+    "only-numbers": Control("eight bounded numbers a frame"),
+    "packed-inside": Control("models packed and unpacked in the sandbox, links as links"),
     "exact-length": Control("an exact length and range of the predictions"),
     "deadline": Control("a deadline"),
     "no-output-read": Control("nothing it prints is read"),

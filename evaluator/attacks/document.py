@@ -28,6 +28,7 @@ TITLES = {
     "network": "Ways out",
     "output": "The one file that comes back",
     "side": "Saying it without writing it",
+    "training": "From training to prediction",
 }
 WORDS: dict[Outcome, str] = {
     "blocked": "stopped",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from evaluator.admission_policy import AdmissionPolicy
     from evaluator.attacks.corpus import Attack, Outcome
+    from evaluator.job import Steps
     from sandbox import Outcome as Ended
 
 RECORD = struct.Struct("<BBHi")
@@ -33,8 +34,8 @@ class Bench:
     """Where techniques are tried: the probe image, the settings, and a place for files.
 
     `limits` are those of a run; `host` and `host6` are addresses of this host that a bridge could
-    reach. `start` runs a container; None means behind the wall. `runner` gives the image that
-    checks models.
+    reach. `start` runs a container; None means behind the wall. `runner` and `holder` give the images
+    that check models and keep them; `steps` stands for those of a run where it is not None.
     """
 
     probe: str
@@ -45,8 +46,10 @@ class Bench:
     host: str
     admission: AdmissionPolicy
     runner: Callable[[], str]
+    holder: Callable[[], str]
     host6: str = "::1"
     start: Callable[[Spec, Path], Ended] | None = None
+    steps: Steps | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +124,15 @@ def try_together(
         )
         ended = (start or started(bench))(spec, bench.scratch)
         seen = witness.seen() | traces.seen() | meter.seen()
-    alive, *records = _records(ended.output, len(attacks))
+    alive, *records = records_of(ended.output, len(attacks))
     counted = bool(alive and (meter.samples or not metered))
-    evidence = _Evidence(seen, witness.proofs, traces.blind, counted)
+    evidence = Evidence(seen, witness.proofs, traces.blind, counted)
     pairs = zip(attacks, records, strict=True)
-    return [_judged(attack, record, evidence, bench.runtime) for attack, record in pairs]
+    return [judged(attack, record, evidence, bench.runtime) for attack, record in pairs]
 
 
 @dataclass(frozen=True, slots=True)
-class _Evidence:
+class Evidence:
     """What the host saw, the proofs it would take, and what it cannot see.
 
     `counted`: the probe lived, and the engine has counted what it used where that is asked.
@@ -141,7 +144,7 @@ class _Evidence:
     counted: bool
 
 
-def _records(output: bytes, count: int) -> list[bytes]:
+def records_of(output: bytes, count: int) -> list[bytes]:
     """The records of the probe itself and of each technique; none from one that read no inputs.
 
     Without that a probe that is broken would look like a wall that stops everything.
@@ -153,7 +156,7 @@ def _records(output: bytes, count: int) -> list[bytes]:
     return [record if len(record) == size else b"" for record in records]
 
 
-def _judged(attack: Attack, record: bytes, evidence: _Evidence, runtime: str) -> Tried:
+def judged(attack: Attack, record: bytes, evidence: Evidence, runtime: str) -> Tried:
     """What is believed: the host's side first, then a proof, then the probe's own word."""
     if attack.witness in evidence.blind:
         return Tried(attack, "unknown")

@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING
 
 from evaluator.attacks import (
     cross_tries,
+    frames_tries,
     image_tries,
+    kept_tries,
     limits_tries,
     model_tries,
     network_tries,
     output_tries,
     side_tries,
+    training_tries,
 )
 from evaluator.attacks.probing import Tried, try_probes
+from evaluator.attacks.training_tries import TOGETHER, try_training
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,6 +33,9 @@ TRIES = (
     | model_tries.TRIES
     | output_tries.TRIES
     | side_tries.TRIES
+    | training_tries.TRIES
+    | kept_tries.TRIES
+    | frames_tries.TRIES
 )
 
 
@@ -38,6 +45,7 @@ def try_all(rows: Iterable[Attack], bench: Bench) -> Iterator[Tried]:
     yield from (Tried(row, "-") for row in rows if row.expected(bench.runtime).wall == "-")
     rows = [row for row in rows if row.expected(bench.runtime).wall != "-"]
     yield from try_probes([row for row in rows if row.how == "probe"], bench)
+    yield from try_training([row for row in rows if row.how in TOGETHER], bench)
     for row in rows:
-        if row.how != "probe":
+        if row.how not in {"probe", *TOGETHER}:
             yield TRIES[row.id](row, bench)

@@ -25,9 +25,10 @@ class Witness:
 
     `targets` is what the probe is told; `seen()` names what reached the host: "tcp", "tcp6", "udp",
     "loopback", "abstract", "engine" for a stand-in of the engine's socket, "tiles" for a changed
-    file, "atime" for one that was read, "created" for a new one. `proofs` are the CRC-32 of secrets
-    that the probe is not told: "labels" of a file beside the tiles, "path" of the folder's name,
-    "resolver" of the address that this host asks for names.
+    file, "atime" for one that was read, "created" for a new one; "answers" and "recipe" are what a
+    training gets beside its tiles. `proofs` are the CRC-32 of secrets that the probe is not told:
+    "labels" and "holdout" of files beside the tiles, "path" of the folder's name, "resolver" of
+    the address that this host asks for names.
     """
 
     def __init__(self, folder: Path, host: str, host6: str = "::1") -> None:
@@ -35,6 +36,8 @@ class Witness:
         self.folder = folder
         self.tiles = folder / "tiles.npy"
         self.manifest = folder / "manifest.json"
+        self.answers = folder / "answers.npy"
+        self.recipe = folder / "hyperparameters.json"
         self.marker = secrets.token_hex(16)
         self.targets: dict[str, object] = {"marker": self.marker, "host": host, "host6": host6}
         self.proofs = {
@@ -47,6 +50,8 @@ class Witness:
     def __enter__(self) -> Self:
         """Start to listen."""
         self.tiles.write_bytes(secrets.token_bytes(2**16))
+        self.answers.write_bytes(secrets.token_bytes(2**10))
+        self.recipe.write_text("{}")
         for name, family, kind, address in (
             ("tcp", socket.AF_INET, socket.SOCK_STREAM, ("0.0.0.0", 0)),  # noqa: S104 - a witness
             ("loopback", socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0)),
@@ -57,7 +62,7 @@ class Witness:
         self._listen_where_possible()
         self.targets["abstract"] = self.marker
         self._write_labels()
-        for path in (self.tiles, self.manifest):
+        for path in (self.tiles, self.manifest, self.answers, self.recipe):
             if path.exists():
                 path.chmod(0o444)
         self._before = self._digests()
@@ -95,16 +100,20 @@ class Witness:
         (self.folder / "engine.sock").chmod(0o660)
 
     def _write_labels(self) -> None:
-        secret = secrets.token_bytes(64)
+        for name in ("labels", "holdout"):
+            secret = secrets.token_bytes(64)
+            file = self.folder / f"{name}.npy"
+            file.write_bytes(secret)
+            file.chmod(0o444)
+            self.proofs[name] = zlib.crc32(secret)
         labels = self.folder / "labels.npy"
-        labels.write_bytes(secret)
-        labels.chmod(0o444)
-        self.proofs["labels"] = zlib.crc32(secret)
+        self.targets["labels_path"] = str(labels)
         kind, handle = _handle(labels)
         self.targets |= {"handle_type": kind, "handle": handle.hex()}
 
     def _digests(self) -> dict[str, str]:
-        return {"tiles": hashlib.sha256(self.tiles.read_bytes()).hexdigest()}
+        files = {"tiles": self.tiles, "answers": self.answers, "recipe": self.recipe}
+        return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
 
     def _listen(self, name: str, server: socket.socket, address: tuple[str, int] | str) -> None:
         self._stack.callback(_close, server)

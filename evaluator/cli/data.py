@@ -125,9 +125,15 @@ def images() -> None:
 def build_command(examples: tuple[str, ...], *, gpu: bool, trainer: bool) -> None:
     """Build the ONNX runner and the probe unless they are there; print the ids of all.
 
-    With --gpu and --trainer, each for NVIDIA GPUs too.
+    With --gpu, the trainer and the torch example for NVIDIA GPUs too, where they are asked for.
     """
-    from evaluator.images import build_example, build_onnx_runner, build_onnx_trainer, build_probe
+    from evaluator.images import (
+        EXAMPLES_GPU,
+        build_example,
+        build_onnx_runner,
+        build_onnx_trainer,
+        build_probe,
+    )
     from evaluator.progress import stages
 
     built = {}
@@ -141,5 +147,7 @@ def build_command(examples: tuple[str, ...], *, gpu: bool, trainer: bool) -> Non
         if trainer and gpu:
             built["onnx-trainer-gpu"] = build_onnx_trainer(stage, gpu=True)
         built |= {f"example-{name}": build_example(name, stage) for name in examples}
+        for name in EXAMPLES_GPU.keys() & set(examples) if gpu else ():
+            built[f"example-{name}-gpu"] = build_example(name, stage, gpu=True)
     for name, image in built.items():
         click.echo(f"{name} {image}")

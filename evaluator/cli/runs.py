@@ -206,7 +206,7 @@ def _request(
 
     if not submission:
         raise click.UsageError("Name a SUBMISSION, or a run with --adapted.")
-    if not vendor:
+    if vendor is None:
         raise click.UsageError("Whose submission is it? Give --vendor.")
     raw = None
     if recipe:

@@ -13,7 +13,7 @@ from evaluator.doctor.check import Check
 from evaluator.doctor.gather import gather
 from evaluator.doctor.wall import Wall, bridge_address, digest, examine_wall, scratch_folder
 from evaluator.gpu_self_test import gpu_self_test
-from evaluator.images import PROBE, build_onnx_runner, build_probe, name_of
+from evaluator.images import PROBE, build_holder, build_onnx_runner, build_probe, name_of
 from evaluator.proof import Proof
 from evaluator.workspace import shipped
 
@@ -103,6 +103,7 @@ def examine(subject: Subject, *, full: bool, say: Callable[[str], None]) -> Exam
             host=bridge_address(),
             admission=subject.admission,
             runner=lambda: build_onnx_runner(say),
+            holder=lambda: build_holder(say),
         )
         wall = examine_wall(bench, full=full, say=say)
         host += (_gpu_check(subject.gpus, bench),)

@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from . import training
+
 OUTPUT = Path("/output/predictions")
 TILES = Path("/input/tiles.npy")
 MIB = 2**20
@@ -150,6 +152,7 @@ ACTS = {
     "side-exit-code": exit_code,
     "side-duration": duration,
     "side-stderr": standard_error,
+    **training.ACTS,
 }
 
 

@@ -11,7 +11,9 @@ from inputs import preparer
 from numpy.typing import NDArray
 from verdicts import UntrainableError, Verdict
 
-TOLERANCE = 1e-5  # of the largest score
+# Of the largest score. Most networks come within 1e-6; deep ones with large activations round to
+# 4e-5 (EfficientNet-B0 on weights gone wild), and a wrong operator is off by far more.
+TOLERANCE = 1e-4
 LEAST = 1e-3  # a scale below this is noise
 
 

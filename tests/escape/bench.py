@@ -10,7 +10,15 @@ from engine import GATEWAY, GATEWAY6
 import sandbox
 from evaluator.admission_policy import load_admission_policy
 from evaluator.attacks.probing import Bench
-from evaluator.images import ONNX_RUNNER, build_onnx_runner, build_probe, find_onnx_runner, name_of
+from evaluator.images import (
+    HOLDER,
+    ONNX_RUNNER,
+    build_holder,
+    build_onnx_runner,
+    build_probe,
+    find_onnx_runner,
+    name_of,
+)
 from evaluator.workspace import shipped
 from sandbox import Limits
 
@@ -23,19 +31,28 @@ MIB = 2**20
 def hand_over_probe(address: str) -> str:
     """Build the probe on the host's engine, give it to the one at `address`; return its id.
 
-    The runner that checks models goes with it, by its name.
+    The runner that checks models and the holder that keeps them go with it, by their names.
     """
     probe, runner = build_probe(lambda _: None), build_onnx_runner(lambda _: None)
+    holder = build_holder(lambda _: None)
     host, other = sandbox.connect(), docker.APIClient(base_url=address, version="auto")
-    for image in (probe, name_of(ONNX_RUNNER)):
+    for image in (probe, name_of(ONNX_RUNNER), name_of(HOLDER)):
         other.load_image(host.get_image(image))
     assert other.inspect_image(runner)
+    assert other.inspect_image(holder)
     return probe
 
 
 def onnx_runner() -> str:
     """The runner that was handed over with the probe."""
     found = find_onnx_runner()
+    assert found is not None
+    return found
+
+
+def holder() -> str:
+    """The holder that was handed over with it."""
+    found = sandbox.find_image(name_of(HOLDER))
     assert found is not None
     return found
 
@@ -60,4 +77,5 @@ def bench(probe: str, runtime: str, scratch: Path) -> Bench:
         host6=GATEWAY6,
         admission=load_admission_policy(shipped("policies") / "admission.toml"),
         runner=onnx_runner,
+        holder=holder,
     )

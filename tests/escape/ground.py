@@ -12,7 +12,15 @@ from engine import GATEWAY, INTERNAL, INTERNAL_GATEWAY
 
 import sandbox
 from evaluator.attacks.controls import CONTROLS
-from sandbox.wall import OUTPUT, RUN_LABEL
+from evaluator.attacks.training_tries import MODEL
+from sandbox.wall import (
+    OUTPUT,
+    RUN_LABEL,
+    create_arguments,
+    model_volume,
+    volume_arguments,
+)
+from sandbox.wall import MODEL as MODEL_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,8 +71,26 @@ def _peer() -> str:
     return next(str(c["Id"]) for c in running if "net-peer" in c["Command"])
 
 
+def whole_wall(spec: Spec, output: str, uid: int, seccomp: str) -> dict[str, Any]:
+    """The wall's request, and under "Volume" the one for the model where there is one."""
+    request = create_arguments(spec, output, uid, seccomp)
+    return request | ({"Volume": volume_arguments(spec.run, MODEL, uid)} if spec.model else {})
+
+
+def open_volume(spec: Spec) -> dict[str, Any]:
+    """A volume in memory for a run's model, and nothing else said of it."""
+    options = {"type": "tmpfs", "device": "tmpfs", "o": "mode=1777"}
+    volume = {"Name": model_volume(spec.run), "Driver": "local", "DriverOpts": options}
+    return volume | {"Labels": {RUN_LABEL: spec.run}}
+
+
 def open_request(spec: Spec, output: str) -> dict[str, Any]:
-    """The engine's request for a container that may do nearly everything; caps guard the host."""
+    """The engine's request for a container that may do nearly everything; caps guard the host.
+
+    Under "Volume" it has the one for the model, where there is one.
+    """
+    source = model_volume(spec.run)
+    volumes = [{"Type": "volume", "Source": source, "Target": MODEL_PATH}] if spec.model else []
     mounts = [(str(mount.source), mount.target) for mount in spec.inputs] + [(output, OUTPUT)]
     return {
         "Image": spec.image,
@@ -85,7 +111,8 @@ def open_request(spec: Spec, output: str) -> dict[str, Any]:
             "SecurityOpt": ["seccomp=unconfined"],
             "Mounts": [
                 {"Type": "bind", "Source": source, "Target": target} for source, target in mounts
-            ],
+            ]
+            + volumes,
             "Tmpfs": {"/tmp": f"rw,exec,suid,dev,size={64 * MIB}"},
             "ShmSize": 64 * MIB,
             "Memory": 600 * MIB,
@@ -96,6 +123,7 @@ def open_request(spec: Spec, output: str) -> dict[str, Any]:
             "MaskedPaths": [],
             "ReadonlyPaths": [],
         },
+        **({"Volume": open_volume(spec)} if spec.model else {}),
     }
 
 
@@ -134,6 +162,8 @@ def _take(request: dict[str, Any], wall: dict[str, Any], path: str) -> None:
         _take_mounts(request[key], wall[key], element)
     elif key == "Tmpfs":
         _take_option(request[key], wall.get(key, {}), element)
+    elif key == "o":
+        _take_option(request, wall, element)
     else:
         mine = [entry for entry in request.get(key, []) if not _named(entry, element)]
         request[key] = mine + [entry for entry in wall.get(key, []) if _named(entry, element)]
@@ -150,13 +180,15 @@ def remove(request: dict[str, Any], path: str) -> dict[str, Any]:
     if not element:
         del inner[key]
     elif key == "Mounts":
-        for mount in inner[key]:
-            mount.pop(element, None)
-            mount["BindOptions"].pop(element, None)
-    elif key == "Tmpfs":
-        for target, text in inner[key].items():
+        kind, field = _kind(element)
+        for mount in (each for each in inner[key] if each["Type"] == kind):
+            mount.pop(field, None)
+            mount[OPTIONS[kind]].pop(field, None)
+    elif key in {"Tmpfs", "o"}:
+        texts = inner[key] if key == "Tmpfs" else inner
+        for target, text in texts.items():
             kept = [option for option in text.split(",") if option.partition("=")[0] != element]
-            inner[key][target] = ",".join(kept)
+            texts[target] = ",".join(kept)
     else:
         inner[key] = [entry for entry in inner[key] if not _named(entry, element)]
     return request
@@ -168,14 +200,24 @@ def _named(entry: str | dict[str, Any], name: str) -> bool:
     return entry.partition("=")[0].partition(":")[0] == name
 
 
-def _take_mounts(mounts: list[dict[str, Any]], wall: list[dict[str, Any]], field: str) -> None:
-    """Copy one field of every bind, from the mount of the same target."""
-    for mount in mounts:
-        same = next(each for each in wall if each["Target"] == mount["Target"])
+OPTIONS = {"bind": "BindOptions", "volume": "VolumeOptions"}
+
+
+def _kind(element: str) -> tuple[str, str]:
+    """Which mounts are meant, and which of their fields: "ReadOnly" is that of a bind."""
+    kind, _, field = element.rpartition(".")
+    return kind or "bind", field
+
+
+def _take_mounts(mounts: list[dict[str, Any]], wall: list[dict[str, Any]], element: str) -> None:
+    """Copy one field of every mount of a kind, from the mount of the same target."""
+    kind, field = _kind(element)
+    for mount in (each for each in mounts if each["Type"] == kind):
+        (same, *_) = [each for each in wall if each["Target"] == mount["Target"]] or [{}]
         if field in same:
             mount[field] = same[field]
-        if field in same.get("BindOptions", {}):
-            mount.setdefault("BindOptions", {})[field] = same["BindOptions"][field]
+        if field in same.get(OPTIONS[kind], {}):
+            mount.setdefault(OPTIONS[kind], {})[field] = same[OPTIONS[kind]][field]
 
 
 def _take_option(tmpfs: dict[str, str], wall: dict[str, str], name: str) -> None:

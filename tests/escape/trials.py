@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -13,21 +12,22 @@ import open_model
 import open_network
 import open_output
 import open_side
-import requests.exceptions
-from ground import extended, open_request, with_control
+import open_training
+from ground import extended, open_request, whole_wall, with_control
+from open_steps import OpenSteps, run_request, strict
 
-import sandbox
 from evaluator.attacks.probing import Tried, small, try_together
+from evaluator.attacks.training_tries import TOGETHER, try_trained
 from evaluator.attacks.tries import TRIES
-from sandbox import Outcome, Spec, Status
-from sandbox.wall import create_arguments, uid_of
+from sandbox.wall import uid_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from evaluator.attacks.corpus import Attack
     from evaluator.attacks.probing import Bench
+    from sandbox import Outcome, Spec
 
     Wall = Callable[[Spec, str, int, str], dict[str, Any]]
     # A row, a bench, the one control that stands (None: no control at all), and whose wall's.
@@ -41,6 +41,7 @@ OPEN: dict[str, OpenTry] = (
     | open_model.OPEN
     | open_output.OPEN
     | open_side.OPEN
+    | open_training.OPEN
 )
 
 
@@ -48,7 +49,7 @@ def try_open(
     rows: Iterable[Attack],
     bench: Bench,
     control: str | None = None,
-    wall: Wall = create_arguments,
+    wall: Wall = whole_wall,
 ) -> list[Tried]:
     """Try rows without the wall, or with the one control that `wall` gives.
 
@@ -60,7 +61,7 @@ def try_open(
             output = str(scratch / "predictions")
             request = extended(open_request(spec, output), extras)
             if control is not None:
-                asked = wall(_strict(spec), output, uid_of(spec.run), bench.seccomp)
+                asked = wall(strict(spec), output, uid_of(spec.run), bench.seccomp)
                 request = with_control(request, asked, control)
             return run_request(request, spec, scratch)
 
@@ -70,38 +71,27 @@ def try_open(
     rows = list(rows)
     tried: list[Tried] = []
     for row in rows:
-        opened = replace(bench, start=start(row.needs))
+        steps = OpenSteps(bench, row.needs, control, wall)
+        opened = replace(bench, start=start(row.needs), steps=steps)
         if row.id in OPEN:
             tried.append(OPEN[row.id](row, opened, control, wall))
-        elif row.how != "probe":  # as behind the wall, but for how the container is started
+        elif row.how not in {"probe", *TOGETHER}:  # as behind the wall, but for how the container is started
             tried.append(TRIES[row.id](row, opened))
-    rows = [row for row in rows if row.id not in OPEN and row.how == "probe"]
-    ordered = sorted(rows, key=lambda row: (row.needs, row.alone, row.id if row.alone else ""))
-    for (extras, _, _), group in groupby(
-        ordered, key=lambda row: (row.needs, row.alone, row.id if row.alone else "")
-    ):
-        tried += try_together(list(group), bench, limits, start(extras))
+    for extras, group in _sharing(row for row in rows if row.how == "probe"):
+        tried += try_together(group, bench, limits, start(extras))
+    for extras, group in _sharing(row for row in rows if row.how in TOGETHER):
+        steps = OpenSteps(bench, extras, control, wall)
+        tried += try_trained(group, replace(bench, steps=steps))
     return tried
 
 
-def _strict(spec: Spec) -> Spec:
-    """The runtime as the product names it: in the open another entry stands for it."""
-    return replace(spec, runtime=spec.runtime.removesuffix("-open"))
+def _sharing(rows: Iterable[Attack]) -> Iterator[tuple[tuple[str, ...], list[Attack]]]:
+    """The rows that share containers, and what those need."""
 
+    def key(row: Attack) -> tuple[tuple[str, ...], bool, str]:
+        return (row.needs, row.alone, row.id if row.alone else "")
 
-def run_request(request: dict[str, Any], spec: Spec, scratch: Path) -> Outcome:
-    """Create, start, wait and remove, with none of the steps that guard a run."""
-    client = sandbox.connect()
-    output = scratch / "predictions"
-    output.write_bytes(b"")
-    output.chmod(0o666)
-    container = client.create_container_from_config(request)["Id"]
-    try:
-        client.start(container)
-        with contextlib.suppress(requests.exceptions.RequestException):  # still running: killed
-            client.wait(container, timeout=int(spec.limits.seconds))
-        client.kill(container) if client.inspect_container(container)["State"]["Running"] else None
-        return Outcome(Status.OK, output.read_bytes()[: spec.output_size + 1], 0, 0.0)
-    finally:
-        client.remove_container(container, force=True, v=True)
-        output.unlink()
+    for (extras, _, _), group in groupby(
+        sorted((row for row in rows if row.id not in OPEN), key=key), key=key
+    ):
+        yield extras, list(group)

@@ -172,17 +172,29 @@ def test_every_row_of_the_table_is_found_and_has_a_source() -> None:
 def test_the_peak_of_a_runs_gpus_is_that_of_the_fastest(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the driver's word, or the owner's own figure, for which no driver is asked."""
+    """By the driver's word, or the owner's own figure, for a GPU that the driver has to know."""
     models = {"GPU-a": "Tesla T4", "GPU-b": "NVIDIA L4"}
     monkeypatch.setattr(
         sandbox, "gpu_models", lambda gpus: tuple(models[gpu] for gpu in gpus), raising=False
     )
     path = tmp_path / "calibration.json"
     looked_up = load_or_measure(path, ("GPU-a", "GPU-b"), 0.0, bench.said.append)
-    own = load_or_measure(path, ("vendor.example/gpu=0",), 3e13, bench.said.append)
+    own = load_or_measure(path, ("GPU-a",), 3e13, bench.said.append)
 
     assert looked_up == Peaks(1e9, 121e12, "Example CPU", "NVIDIA L4, Tesla T4")
-    assert own == Peaks(1e9, 3e13, "Example CPU", "as gpu_peak_flops says")
+    assert own == Peaks(1e9, 3e13, "Example CPU", "Tesla T4, as gpu_peak_flops says")
+
+
+@pytest.mark.parametrize("figure", [0.0, 3e13])
+def test_a_gpu_that_cannot_be_metered_has_no_peak(
+    bench: Bench, tmp_path: Path, figure: float
+) -> None:
+    """Whoever states its figure: a run could only end without a charge, after all its work."""
+    path = tmp_path / "calibration.json"
+    with pytest.raises(sandbox.SandboxError, match="not NVIDIA's"):
+        load_or_measure(path, ("vendor.example/gpu=0",), figure, bench.said.append)
+
+    assert bench.measured == 0
 
 
 def test_the_command_says_how_long_a_petaflop_takes(bench: Bench, tmp_path: Path) -> None:

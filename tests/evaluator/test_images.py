@@ -10,8 +10,10 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
 from evaluator import images, rootfs
+from evaluator.cli import data
 from evaluator.workspace import shipped
 from sandbox import SandboxError
 
@@ -69,6 +71,36 @@ def test_the_recipe_itself_is_part_of_the_name() -> None:
     """Another entry point or package is another image."""
     other = dataclasses.replace(images.ONNX_RUNNER, packages=("busybox",))
     assert images.name_of(other) != images.name_of(images.ONNX_RUNNER)
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_an_examples_gpu_variant_is_built_beside_it(
+    monkeypatch: pytest.MonkeyPatch, *, gpu: bool
+) -> None:
+    """Where it has one, and where it is asked for."""
+    monkeypatch.setattr(images, "build", lambda recipe, _: recipe.repository)
+    options = ["build", "--example", "torch", "--example", "perl", *(["--gpu"] if gpu else [])]
+    shown = CliRunner().invoke(data.images, options)
+
+    examples = [line.split() for line in shown.stdout.splitlines() if "example" in line]
+    names = ["torch", "perl", *(["torch-gpu"] if gpu else [])]
+    assert examples == [[f"example-{name}", f"evaluator/example-{name}"] for name in names]
+
+
+def test_both_variants_of_the_torch_example_have_the_same_torch() -> None:
+    """And so has who builds it by the Dockerfile; the CPU's is the build without CUDA."""
+    by_hand = shipped("images") / "examples/torch/requirements.txt"
+    cpu, gpu = (
+        "".join(
+            (shipped("images") / name).read_text() for name in kind["torch"].requirements
+        ).splitlines()
+        for kind in (images.EXAMPLES, images.EXAMPLES_GPU)
+    )
+    pinned = by_hand.read_text().splitlines()
+
+    assert set(pinned) <= set(gpu)
+    assert {line.replace("+cpu", "").removesuffix(" \\") for line in cpu} >= set(pinned)
+    assert any(line.startswith("torch==") and "+cpu" in line for line in cpu)
 
 
 @pytest.mark.docker

@@ -327,6 +327,8 @@ def play(ground: Ground, chance: random.Random, logs: Path) -> Round:
             _hand_in(played, "run")
         for _ in range(2 if slots else chance.randint(1, 2)):
             played.start("work", *chance.choice([(), ("--wait",)]))
+        if chance.random() < 0.8:  # else the faults come while they hand in
+            _await(played, "submit")
         for name in chance.choices(list(FAULTS), k=chance.randint(1, 2)):
             played.pause(7)
             if FAULTS[name](played):
@@ -349,6 +351,7 @@ def _hand_in(played: Round, command: str) -> None:
 
 def _calm(played: Round, patience: float) -> None:
     """Let them work on for a while, then have everyone end, and a last one do the rest."""
+    _await(played, "submit")
     until = time.monotonic() + patience
     while played.alive() and time.monotonic() < until:
         time.sleep(0.05)
@@ -362,10 +365,11 @@ def _calm(played: Round, patience: float) -> None:
         raise ViolationError(f"the last worker ended with {last.returncode}: {log.read_text()}")
 
 
-def _await(played: Round) -> None:
+def _await(played: Round, *names: str) -> None:
     for name, process, log in played.commands:
         try:
-            process.wait(4 * SOON)
+            if not names or name in names:
+                process.wait(4 * SOON)
         except subprocess.TimeoutExpired:
             raise ViolationError(f"{name} does not end: {log.read_text()}") from None
 
@@ -683,6 +687,8 @@ def main() -> int:
         return 2
     _be_alone(asked.seed)
     until = time.monotonic() + asked.seconds
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(130))  # leaving nothing behind
     with tempfile.TemporaryDirectory(prefix="rounds-") as folder, made_ground(Path(folder)) as made:
         if made.clock is None:
             print("There is no C compiler here, so no clock is set.")  # noqa: T201

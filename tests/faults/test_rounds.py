@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import sqlite3
 import subprocess
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -76,6 +78,41 @@ def trains(
     for name, train in lines.items():
         (folder / f"{name}.tar").write_bytes(image_archive(engine, busybox, ZEROS, train))
     return {name: folder / f"{name}.tar" for name in lines}
+
+
+def test_what_is_looked_for_is_found_where_it_is(
+    evaluator: Evaluator, engine: Engine, trains: dict[str, Path], keeping: Path
+) -> None:
+    """The control of every test here: nothing after a run, then one sentence for each plant."""
+    code, said = evaluator(*both(trains["quick"], keeping))
+    assert (code, violations(keeping, engine)) == (0, []), said
+    for name in ("queue/7", "tmp/dead", "adapted/dead"):
+        (keeping / name).mkdir()
+    (keeping / "private" / "dead.json").touch()
+    (keeping / "results" / ".dead.part").touch()
+    engine.client().create_volume("planted", labels={"evaluator.run": "dead"})
+    with closing(sqlite3.connect(keeping / "ledger.sqlite")) as ledger, ledger:
+        ledger.execute("UPDATE runs SET micro_tuned = 0, fee_cents = 1, tenths = tenths + 1")
+        ledger.execute("UPDATE submissions SET state = 'running', ended = ''")
+    found = violations(keeping, engine)
+    engine.client().remove_volume("planted")
+
+    for sentence in (
+        "submission 1 is running$",
+        "submission 1 is running, and its result is there",
+        "acme holds 1 of 5 slots for 0 done",
+        "acme is charged",
+        "acme owes 1 for 0 done",
+        "the ledger has .* bits and the results",
+        "private documents without a result",
+        "adapted models without a result",
+        "queue/7 is left",
+        "tmp/dead is left",
+        ".dead.part is left",
+        "volume planted is left",
+    ):
+        assert [each for each in found if re.search(sentence, each)], sentence
+    assert len(found) == 12
 
 
 @pytest.fixture

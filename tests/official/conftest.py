@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,9 +21,10 @@ import sandbox
 from evaluator.images import build_onnx_runner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
+ROOT = Path(__file__).parents[2]
 CLASSES = ("barley", "corn", "wheat")
 SIDE = 16
 VENDORS = ("a", "acme", "next", "zenith")
@@ -197,3 +200,47 @@ def traces(workspace: Path) -> Callable[[], list[str]]:
         ]
 
     return left
+
+
+@contextmanager
+def _newer_engine(*options: str) -> Iterator[str]:
+    command = [str(ROOT / ".ci" / "engine"), *options]
+    command += ["sh", "-c", 'echo "$DOCKER_HOST"; exec cat >/dev/null']
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        found = process.stdout.readline().strip()
+        assert found, "the engine did not start; .ci/engine says why"
+        yield found
+        process.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def newer_engine() -> Callable[..., AbstractContextManager[str]]:
+    """A function from options of .ci/engine to the socket of an engine that ends with the block."""
+    if os.geteuid() != 0 or shutil.which("mmdebstrap") is None:
+        pytest.skip("An engine of one's own needs root and mmdebstrap (apt-get install it).")
+    return _newer_engine
+
+
+@pytest.fixture(scope="session")
+def driver_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a libnvidia-ml.so.1 of our own, which knows nvidia.com/gpu=0 and 1."""
+    if shutil.which("gcc") is None:
+        pytest.skip("The stand-in for the driver's library needs gcc (apt-get install gcc).")
+    folder = tmp_path_factory.mktemp("nvml")
+    target, source = folder / "libnvidia-ml.so.1", ROOT / "tests" / "images" / "libnvidia-ml.c"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", target, source], check=True)
+    return folder
+
+
+@pytest.fixture
+def driver(driver_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A driver for the commands that follow; the file has a GPU's per cent, bytes, millijoules."""
+    figures = tmp_path / "figures"
+    figures.write_text("50 0 0")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(driver_library))
+    monkeypatch.setenv("STAND_IN_NVML", str(figures))
+    return figures

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from copy import deepcopy
@@ -19,6 +17,7 @@ from sandbox.wall import create_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from docker import APIClient
 
@@ -33,26 +32,17 @@ ENGINES = {
     "own-store": ["trixie"],
     "containerd-store": ["trixie", "--containerd-store"],
 }
-GPU = "vendor.example/gpu=0"  # as .ci/engine describes it
+GPU = "nvidia.com/gpu=0"  # as .ci/engine describes it
 GOOD = "head -c 30 /dev/zero > /output/predictions"
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def address(request: pytest.FixtureRequest) -> Iterator[str]:
+def address(
+    request: pytest.FixtureRequest, newer_engine: Callable[..., AbstractContextManager[str]]
+) -> Iterator[str]:
     """The socket of a newer engine, which ends with this process's pipe to it."""
-    if os.geteuid() != 0 or shutil.which("mmdebstrap") is None:
-        pytest.skip("An engine of one's own needs root and mmdebstrap (apt-get install it).")
-    command = [str(ROOT / ".ci" / "engine"), *ENGINES[request.param]]
-    command += ["sh", "-c", 'echo "$DOCKER_HOST"; exec cat >/dev/null']
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        found = process.stdout.readline().strip()
-        assert found, "the engine did not start; .ci/engine says why"
+    with newer_engine(*ENGINES[request.param]) as found:
         yield found
-        process.stdin.close()
 
 
 @pytest.fixture
@@ -166,6 +156,7 @@ def gpu_image(
     return save(engine, image, tmp_path / "gpu.tar")
 
 
+@pytest.mark.usefixtures("driver")
 def test_a_device_by_its_cdi_name_reaches_the_container(
     run: Callable[..., Any], set_limit: Callable[..., None], gpu_image: Path
 ) -> None:
@@ -180,8 +171,8 @@ def test_a_device_by_its_cdi_name_reaches_the_container(
     ("given", "wrong"),
     [
         ([{"Driver": "cdi", "DeviceIDs": [GPU]}], []),
-        ([{"Driver": "cdi", "DeviceIDs": [GPU, "vendor.example/gpu=1"]}], ["DeviceRequests"]),
-        ([{"Driver": "cdi", "DeviceIDs": ["vendor.example/gpu=1"]}], ["DeviceRequests"]),
+        ([{"Driver": "cdi", "DeviceIDs": [GPU, "nvidia.com/gpu=1"]}], ["DeviceRequests"]),
+        ([{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=1"]}], ["DeviceRequests"]),
         ([{"Driver": "cdi", "DeviceIDs": [GPU]}] * 2, ["DeviceRequests"]),
         ([{"Driver": "cdi", "DeviceIDs": [GPU], "Options": {"a": "b"}}], ["DeviceRequests"]),
         ([], ["DeviceRequests"]),
@@ -215,13 +206,14 @@ def test_a_gpu_that_was_not_asked_for_is_read_back(
     assert named == [f"HostConfig.{name}" for name in wrong]
 
 
+@pytest.mark.usefixtures("driver")
 @pytest.mark.parametrize(
     ("device", "words"),
     [
-        ("vendor.example/gpu=without-library", "UNSEALED (gpu-self-test)"),
-        ("vendor.example/gpu=9", "no CDI specification"),
-        ("vendor.example/gpu=without-node", "no CDI specification"),
-        ("vendor.example/gpu=without-hook", "A hook of the host's own failed"),
+        ("nvidia.com/gpu=without-library", "UNSEALED (gpu-self-test)"),
+        ("nvidia.com/gpu=9", "no CDI specification"),
+        ("nvidia.com/gpu=without-node", "no CDI specification"),
+        ("nvidia.com/gpu=without-hook", "A hook of the host's own failed"),
         ("GPU-00000000-0000-0000-0000-000000000000", "has no driver for the GPUs"),
     ],
 )
@@ -240,6 +232,7 @@ def test_a_device_that_cannot_be_given_is_the_hosts_trouble(
     assert words in ended.stderr
 
 
+@pytest.mark.usefixtures("driver")
 def test_a_model_is_not_scored_without_the_gpu_that_was_asked_for(
     run: Callable[..., Any],
     set_limit: Callable[..., None],

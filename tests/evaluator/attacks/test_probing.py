@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from evaluator.attacks.corpus import attack
-from evaluator.attacks.probing import RECORD, _Evidence, _judged
+from evaluator.attacks.probing import RECORD, Evidence, judged
 
 STOPPED, SUCCEEDED, PROOF = 1, 2, 12345
 ROW = attack("fs-labels-reach")
@@ -33,6 +33,6 @@ def test_the_hosts_side_outweighs_the_probes_word(
     """An errno that happens to be the proof's number proves nothing."""
     record = RECORD.pack(said, 0, 0, number)
     row = replace(ROW, witness=witness)
-    evidence = _Evidence(frozenset(seen), {"labels": PROOF}, frozenset(), counted=True)
-    judged = _judged(row, record, evidence, runtime)
-    assert judged.outcome == outcome
+    evidence = Evidence(frozenset(seen), {"labels": PROOF}, frozenset(), counted=True)
+    found = judged(row, record, evidence, runtime)
+    assert found.outcome == outcome

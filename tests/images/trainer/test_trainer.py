@@ -206,7 +206,7 @@ def test_a_damaged_model_ends_in_a_record(
     codes = {int(code): times for code, times in inside("check_damaged", *mounts).items()}
     assert sum(codes.values()) == 150
     assert codes.keys() <= set(range(7)) | set(range(101, 120))
-    assert len(codes) > 3
+    assert len(codes) >= 3
 
 
 def test_a_gpu_that_is_not_there_is_an_error(run: Run) -> None:

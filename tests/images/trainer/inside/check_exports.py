@@ -35,11 +35,13 @@ def opened(path: Path, manifest: dict[str, Any]) -> Classifier:
 
 def tried(path: Path) -> dict[str, Any]:
     """What happens to one export, in numbers."""
-    settings = replace(read_settings(Path("/input")), precision="float32", warmup=0.0)
+    settings = replace(
+        read_settings(Path("/input")), precision="float32", warmup=0.0, learning_rate=1e-4
+    )
     graph = read_graph(path)
     session = ort.InferenceSession(path, session_options(), providers=["CPUExecutionProvider"])
     side, classes = session.get_inputs()[0].shape[2], session.get_outputs()[0].shape[1]
-    manifest = {"shape": [side, side], "bands": 1, "dtype": "uint8", "classes": [""] * classes}
+    manifest = {"shape": [side, side], "bands": 1, "dtype": "float32", "classes": [""] * classes}
     classifier = fit(session, manifest)
     tiles = synthetic(manifest, 8)
     away, scale = difference(Executor(graph), classifier, tiles)
@@ -58,7 +60,7 @@ def tried(path: Path) -> dict[str, Any]:
     saved.unlink()
     return {
         "difference": away / scale,
-        "after": after,
+        "after": after / scale,
         "weights": len(graph.weights),
         "idle": idle,
         "moved": moved,
