@@ -10,10 +10,11 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from evaluator.petaflops import MICRO
-from evaluator.tables import _print as show
+from evaluator.tables import show
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -199,16 +200,21 @@ def row_document(entry: Entry) -> dict[str, str | int | None]:
 
 def print_entries(entries: Iterable[Entry]) -> None:
     """The submissions and their runs, as they came."""
-    table = Table(title="submissions")
-    right = {"number", "PF", "fee", "bits"}
-    for name in ("number", "vendor", "day", "state", "phases", "PF", "fee", "bits"):
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
-    table.add_column("run", no_wrap=True)
+    # Without lines between columns, and with bits left to `evaluator leakage`: 80 columns.
+    table = Table(title="submissions", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    right = {"#", "PF", "fee"}
+    for name in ("#", "vendor", "day", "state", "phases", "PF", "fee", "run"):
+        table.add_column(
+            name,
+            justify="right" if name in right else "left",
+            no_wrap=name in {"#", "day", "run"},
+            overflow="fold",
+        )
     for entry in entries:
         row = row_document(entry)
         phases = ", ".join(str(row[name]) for name in ("baseline", "tuned") if row[name])
         cells = [row["submission"], row["vendor"], row["day"], _state(row), phases]
-        cells += [amount(entry.charged), row["fee"], row["leakage_bits"], row["run"]]
+        cells += [amount(entry.charged), row["fee"], row["run"]]
         table.add_row(*("" if cell is None else str(cell) for cell in cells))
     show(table)
 

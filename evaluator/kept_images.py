@@ -38,9 +38,9 @@ _RECORD = TypeAdapter(tuple[_Known, ...])
 
 @dataclass(frozen=True, slots=True)
 class KeptImages:
-    """A workspace's admitted images, least recently used first; at most `most` after a run.
+    """The admitted images of a slot, least recently used first; at most `most` after a run.
 
-    The caller holds the host's lock, so no image in use is ever dropped by another run.
+    The caller holds the slot, so no image in use is ever dropped by another run.
     """
 
     record: Path

@@ -31,7 +31,15 @@ from evaluator.gpu_self_test import gpu_scrub
 from evaluator.images import build_holder, build_onnx_runner, build_onnx_trainer
 from evaluator.job import Images, Job
 from evaluator.ledger import TakenError, open_ledger
-from evaluator.queue import drop_ended, folder, give_back, limits_of, submit, sweep
+from evaluator.queue import (
+    drop_ended,
+    enqueue,
+    folder,
+    give_back,
+    handed_in,
+    limits_of,
+    sweep,
+)
 from evaluator.record import Issuer, Record, finish_records, reserved, write_record
 from evaluator.workspace import gpus_of, shipped
 
@@ -77,38 +85,33 @@ def run_officially(workspace: Workspace, request: Request, signer: Signer, told:
     Raises OwnerError or SandboxError with nothing written and nothing charged; a submission that
     fails has a Record like any other.
     """
-    _require_runnable(workspace.settings())
-    number = submit(workspace, request, told.say)
-    try:
-        record = run_next(workspace, signer, told, number)
-    except BaseException as error:
-        with sandbox.uninterrupted():
-            give_back(workspace, number, error)
-        raise
-    assert record is not None  # noqa: S101 - it was there to be run
-    return record
+    settings = workspace.settings()
+    _require_runnable(settings)
+    with (
+        handed_in(workspace, request, told.say) as handed,
+        _slot(workspace, settings, told) as slot,
+    ):
+        enqueue(workspace, handed)  # only now, so that no `work` takes it first
+        with open_ledger(workspace.ledger) as ledger:
+            queued = ledger.queued(handed.number)
+        return _run(workspace, settings, queued, signer, told, slot)
 
 
-def run_next(
-    workspace: Workspace, signer: Signer, told: Told, number: int | None = None
-) -> Record | None:
-    """Evaluate the submission `number`, or whose turn it is; None where nobody waits."""
+def run_next(workspace: Workspace, signer: Signer, told: Told) -> Record | None:
+    """Evaluate the submission whose turn it is; None where nobody waits."""
     settings = workspace.settings()
     with _slot(workspace, settings, told) as slot:
         while True:
             with open_ledger(workspace.ledger) as ledger:
-                queued = ledger.next() if number is None else ledger.queued(number)
+                queued = ledger.next()
             if queued is None:
                 return None
             try:
                 return _run(workspace, settings, queued, signer, told, slot)
             except TakenError:
-                if number is not None:
-                    raise
-            except _SpentError:
-                give_back(workspace, queued.id, _SpentError())
-                if number is not None:
-                    raise
+                continue  # another slot was faster
+            except _SpentError as error:
+                give_back(workspace, queued.id, error)
                 told.say(f"Submission {queued.id} is given back: its vendor has no compute left.")
             finally:
                 with sandbox.uninterrupted():
@@ -234,7 +237,7 @@ def _slot(workspace: Workspace, settings: Settings, told: Told) -> Iterator[int]
     slots = len(settings.resources.slots)
     with sandbox.host_slot(slots, lambda: told.say(waiting)) as slot:
         with sandbox.sweep_lock():
-            _sweep(workspace, [slot] if slots > 1 else _slots_with_images(workspace))
+            _sweep(workspace, slot, slots)
         yield slot
 
 
@@ -244,20 +247,25 @@ def _known_images(workspace: Workspace, slot: int) -> Path:
     return record.with_name(f"{record.stem}-{slot}{record.suffix}") if slot else record
 
 
-def _slots_with_images(workspace: Workspace) -> list[int]:
-    """Every slot that there ever was, for whoever has the host alone."""
-    record = workspace.known_images
-    names = (path.stem for path in workspace.root.glob(f"{record.stem}-[0-9]*{record.suffix}"))
-    return [0, *(int(name.rpartition("-")[2]) for name in names)]
+def _sweep_images(workspace: Workspace, slot: int, slots: int) -> None:
+    """Remove what killed runs left in the engine, of every slot unless some run uses its images.
+
+    A run has its scratch before it waits for the lock that is held here, and its image after.
+    """
+    admission, record = load_admission_policy(workspace.admission_policy), workspace.known_images
+    mine = {slot}
+    if not any(sandbox.is_alive(path.name) for path in workspace.scratch.glob("*")):
+        names = [path.stem for path in workspace.root.glob(f"{record.stem}-[0-9]*{record.suffix}")]
+        mine = {*range(max(slots, 1)), *(int(name.rpartition("-")[2]) for name in names)}
+    for each in mine:
+        sweep_images(workspace.scratch, _known_images(workspace, each), admission)
 
 
-def _sweep(workspace: Workspace, slots: list[int]) -> None:
+def _sweep(workspace: Workspace, slot: int, slots: int) -> None:
     """Remove what killed runs left; whoever holds a run's lock is alive."""
     sandbox.remove_leftovers(sandbox.connect())
     sandbox.remove_images()
-    admission = load_admission_policy(workspace.admission_policy)
-    for slot in slots:
-        sweep_images(workspace.scratch, _known_images(workspace, slot), admission)
+    _sweep_images(workspace, slot, slots)
     for left in workspace.scratch.glob("*"):
         if not sandbox.is_alive(left.name):
             with suppress(FileNotFoundError):  # a run of another slot has just ended by itself
@@ -290,12 +298,12 @@ def _issuer(workspace: Workspace, settings: Settings, vendor: str, signer: Signe
     return Issuer(workspace, settings.publish, vendor, signer, usual, budget, settings.fees.cents)
 
 
-def _compute(workspace: Workspace, settings: Settings, vendor: str, told: Told) -> Compute:
+def _compute(
+    workspace: Workspace, settings: Settings, vendor: str, gpus: tuple[str, ...], told: Told
+) -> Compute:
     """What a run may use: all that its vendor has left, in whole steps."""
     resources, usual = settings.resources, limits_of(settings)
-    peaks = load_or_measure(
-        workspace.calibration, gpus_of(resources), resources.gpu_peak_flops, told.say
-    )
+    peaks = load_or_measure(workspace.calibration, gpus, resources.gpu_peak_flops, told.say)
     with open_ledger(workspace.ledger) as ledger:
         budget = ledger.vendor(vendor).limits(usual).micro_petaflops
         left = ledger.petaflops_left(vendor, usual)
@@ -335,6 +343,7 @@ def _job(  # noqa: PLR0913, PLR0917 - a job is what all of these say
     # Limits that contradict each other are told before anything runs.
     for verb in ("predict", "train"):
         policy.limits(verb, resources.cpus, resources.memory_bytes)
+    compute = _compute(workspace, settings, vendor, gpus, told)
     subject = Subject(policy, admission, resources.cpus, resources.memory_bytes, gpus, scratch)
     proof = require_sealed(subject, workspace.wall, told.say)
     return Job(
@@ -350,7 +359,7 @@ def _job(  # noqa: PLR0913, PLR0917 - a job is what all of these say
         memory=resources.memory_bytes,
         gpus=gpus,
         largest=settings.limits.submission_bytes,
-        compute=_compute(workspace, settings, vendor, told),
+        compute=compute,
         images=_images(told.say, gpu=bool(gpus)),
         cpuset=resources.slots[slot] if resources.slots else "",
         co_resident=len(resources.slots) > 1,

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import sandbox
-from evaluator.admission import PULLED, receive
+from evaluator.admission import PULLED, Received, receive
 from evaluator.admission_policy import load_admission_policy
 from evaluator.dataset.sealed import open_dataset
 from evaluator.errors import OwnerError
-from evaluator.ledger import Limits, open_ledger
+from evaluator.ledger import Limits, TakenError, open_ledger
 from evaluator.petaflops import MICRO
 from evaluator.recipe import read_recipe
 from evaluator.workspace import require_vendor_name
@@ -51,11 +51,36 @@ class Request:
     recipe: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A submission whose bytes are here, and that no `work` sees yet."""
+
+    number: int
+    received: Received
+    recipe: bytes | None
+
+
 def submit(workspace: Workspace, request: Request, say: Callable[[str], None]) -> int:
     """Take a submission in and return its number; nothing of it has run yet.
 
     Raises OwnerError where no slot is left, Refused for its recipe; then nothing is kept.
     """
+    with handed_in(workspace, request, say) as handed:
+        enqueue(workspace, handed)
+        return handed.number
+
+
+def enqueue(workspace: Workspace, handed: Handed) -> None:
+    """Let a submission wait for its run."""
+    with sandbox.uninterrupted(), open_ledger(workspace.ledger) as ledger:
+        ledger.queue(handed.number, handed.received, handed.recipe)
+
+
+@contextmanager
+def handed_in(
+    workspace: Workspace, request: Request, say: Callable[[str], None]
+) -> Iterator[Handed]:
+    """A submission with its slot of the quotas, both given back where the block fails."""
     settings = workspace.settings()
     require_vendor_name(request.vendor)
     phases = _phases(workspace, request.phases)
@@ -68,9 +93,7 @@ def submit(workspace: Workspace, request: Request, say: Callable[[str], None]) -
         say("Receiving the submission ...")
         largest = settings.limits.submission_bytes
         received = receive(request.submission, folder(workspace, number), largest)
-        with sandbox.uninterrupted(), open_ledger(workspace.ledger) as ledger:
-            ledger.queue(number, received, recipe)
-    return number
+        yield Handed(number, received, recipe)
 
 
 def _phases(
@@ -104,7 +127,7 @@ def _received(
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield number
         except BaseException as error:
-            if number is not None:
+            if number is not None and not isinstance(error, TakenError):
                 with sandbox.uninterrupted():
                     _give_up(workspace, number, reason(error))
             raise

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from evaluator.verify import Verified
 
 
-def _print(*parts: object) -> None:
+def show(*parts: object) -> None:
+    """Print tables and lines for people."""
     # Paths and names are printed as they are: no markup, no wrapping, no guessed colours.
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for part in parts:
@@ -35,16 +36,16 @@ def print_import(report: ImportReport) -> None:
     """What an import made, and what it left out."""
     dataset = report.dataset
     training = dataset.training.size if dataset.training else 0
-    _print(
+    show(
         f"Sealed as version {dataset.version}: {training} training tiles, "
         f"{dataset.holdout.size} held out, {len(dataset.classes)} classes."
     )
     if dataset.holdout.size != report.asked:
-        _print(f"The holdout was to have {report.asked} tiles; whole groups or classes decided.")
+        show(f"The holdout was to have {report.asked} tiles; whole groups or classes decided.")
     if report.duplicates:
-        _print(f"{report.duplicates} tiles are exact copies of another on their side.")
+        show(f"{report.duplicates} tiles are exact copies of another on their side.")
     if report.skipped:
-        _print(f"{report.skipped} tiles were left out:", *(f"  {why}" for why in report.left_out))
+        show(f"{report.skipped} tiles were left out:", *(f"  {why}" for why in report.left_out))
 
 
 def print_dataset(description: Description) -> None:
@@ -70,7 +71,7 @@ def print_dataset(description: Description) -> None:
     for number, band in enumerate(description.bands, 1):
         values = (band.mean, band.std, band.minimum, band.maximum)
         bands.add_row(str(number), *(f"{value:.4g}" for value in values))
-    _print(table, bands)
+    show(table, bands)
 
 
 def dataset_document(description: Description) -> dict[str, Any]:
@@ -80,8 +81,8 @@ def dataset_document(description: Description) -> dict[str, Any]:
 
 def print_record(record: Record) -> None:
     """The scores of a run, and where its documents are."""
-    _print(_phase_table(record.result), *_messages(record), _charge_line(record.result))
-    _print(
+    show(_phase_table(record.result), *_messages(record), _charge_line(record.result))
+    show(
         _leakage_line(record.result),
         f"Signed result: {record.signed}",
         f"Exact counts, for the data owner alone: {record.private}",
@@ -114,7 +115,7 @@ def print_verified(verified: Verified, result: Path, public_key: Path) -> None:
     """What was proven, in sentences, and how to prove the signature without this program."""
     predicate = verified.result.predicate
     subject = verified.result.subject[0].digest.sha256
-    _print(
+    show(
         _phase_table(verified.result),
         f"Verified: {verified.keyid} signed exactly these bytes.",
         f"They are about the submission with SHA-256 {subject} of vendor {predicate.vendor}, on "
@@ -165,12 +166,12 @@ def print_spending(spent: Spending) -> None:
     for entry in spent.entries:
         took = f"{entry.tenths / 10:,}"
         rows.add_row(entry.run, entry.started, entry.vendor, str(entry.version), entry.state, took)
-    _print(sums, *((vendors, rows) if spent.entries else ()))
-    _print(f"{spent.runs_left} more runs fit, at {spent.run} bits each.")
+    show(sums, *((vendors, rows) if spent.entries else ()))
+    show(f"{spent.runs_left} more runs fit, at {spent.run} bits each.")
     if spent.reserved:
-        _print("Reserved is a run that has not ended; the next one settles it if it was killed.")
+        show("Reserved is a run that has not ended; the next one settles it if it was killed.")
     if spent.unlisted:
-        _print(f"{spent.unlisted} results are not in the ledger; the next run adds them.")
+        show(f"{spent.unlisted} results are not in the ledger; the next run adds them.")
 
 
 def spending_document(spent: Spending) -> dict[str, Any]:

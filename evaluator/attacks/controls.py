@@ -37,8 +37,12 @@ CONTROLS = {
     ),
     "read-only-root": Control("a read-only root", ("HostConfig.ReadonlyRootfs",)),
     "read-only-inputs": Control("read-only inputs", ("HostConfig.Mounts/ReadOnly",)),
-    "read-only-model": Control("a model that only `train` writes", ("HostConfig.Mounts/volume.ReadOnly",)),
-    "empty-model": Control("a volume without the image's files", ("HostConfig.Mounts/volume.NoCopy",)),
+    "read-only-model": Control(
+        "a model that only `train` writes", ("HostConfig.Mounts/volume.ReadOnly",)
+    ),
+    "empty-model": Control(
+        "a volume without the image's files", ("HostConfig.Mounts/volume.NoCopy",)
+    ),
     # Of the volume that keeps a model, which is made by a request of its own.
     "model-in-memory": Control("a model in memory", ("Volume.DriverOpts",)),
     "model-size": Control("a capped model", ("Volume.DriverOpts.o/size",)),

@@ -34,8 +34,8 @@ class Bench:
     """Where techniques are tried: the probe image, the settings, and a place for files.
 
     `limits` are those of a run; `host` and `host6` are addresses of this host that a bridge could
-    reach. `start` runs a container; None means behind the wall. `runner` and `holder` give the images
-    that check models and keep them; `steps` stands for those of a run where it is not None.
+    reach. `start` runs a container, `steps` those of a training; None means behind the wall.
+    `runner` and `holder` give the images that check models and keep them.
     """
 
     probe: str

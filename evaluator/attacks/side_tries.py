@@ -9,7 +9,7 @@ import json
 import secrets
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from evaluator.leakage import release_time
 from evaluator.ledger import Vendor, open_ledger
 from evaluator.predictions import read_predictions
 from evaluator.scoring import Counts, Grid, count, publish
+from sandbox import Outcome, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,11 +44,18 @@ RUNS = 20
 
 def same_result(one: Phase, other: Phase, bench: Bench) -> bool:
     """Whether their signed results differ in nothing but the run's name and what was spent."""
-    first, second = (
-        {k: v for k, v in published(each, bench).items() if k not in _NOT_THE_SUBMISSIONS}
-        for each in (one, other)
-    )
-    return first == second
+    return _said(published(one, bench)) == _said(published(other, bench))
+
+
+def same_tuned(one: Phase, other: Phase, bench: Bench) -> bool:
+    """The same of two phases that follow a training, after the same baseline."""
+    baseline = scored(bench, {})
+    first, second = (published(baseline, bench, each) for each in (one, other))
+    return _said(first) == _said(second)
+
+
+def _said(predicate: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in predicate.items() if key not in _NOT_THE_SUBMISSIONS}
 
 
 def message(bench: Bench) -> int:
@@ -130,6 +138,21 @@ def try_coarse(attack: Attack, bench: Bench) -> Tried:
     return _closed(attack, closed=same_result(one, other, bench))
 
 
+def try_training_figures(attack: Attack, bench: Bench) -> Tried:
+    """What `train` has seen can be said by the figures of the phase after it: counted as well."""
+    one, other = scored(bench, {}), scored(bench, {0: 1, 1: 2, 2: 0})
+    return _closed(attack, closed=same_tuned(one, other, bench))
+
+
+def try_training_end(attack: Attack, bench: Bench) -> Tried:
+    """How long a training took, and by which exit status it failed, is not in the result."""
+    one, other = (
+        Phase("NONZERO_EXIT", outcomes=(Outcome(Status.NONZERO_EXIT, b"", code, seconds),))
+        for code, seconds in ((3, 1.0), (99, 60.0))
+    )
+    return _closed(attack, closed=same_tuned(one, other, bench))
+
+
 def try_status(attack: Attack, bench: Bench) -> Tried:
     """Whether it fails, and how, is for it to choose: counted too."""
     one, other = Phase("NONZERO_EXIT"), Phase("OUTPUT_MISSING")
@@ -186,6 +209,8 @@ TRIES: dict[str, Callable[[Attack, Bench], Tried]] = {
     "side-accuracy-digits": try_digits,
     "side-per-class-digits": try_digits,
     "side-accuracy": try_coarse,
+    "side-training-figures": try_training_figures,
+    "side-training-end": try_training_end,
     "side-status": try_status,
     "side-release-time": try_release_time,
     "side-output-length": try_output_length,

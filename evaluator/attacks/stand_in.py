@@ -148,14 +148,17 @@ def evaluated(act: str, job: Job, bench: Bench) -> Phase:
     return phase
 
 
-def published(phase: Phase, bench: Bench) -> dict[str, Any]:
-    """The predicate of the signed result of a phase, as its vendor gets it."""
+def published(phase: Phase, bench: Bench, tuned: Phase | None = None) -> dict[str, Any]:
+    """The predicate of the signed result of a phase, or of two, as its vendor gets it."""
     workspace, job = stand_in_workspace(bench), stand_in_job(bench)
+    if tuned:
+        images = replace(job.images, trainer=lambda: bench.probe)  # only its name is asked for
+        job = replace(job, phases="both", images=images)
     settings = workspace.settings()
     key, limits = load_key(workspace.key), limits_of(settings)
     issuer = Issuer(workspace, settings.publish, VENDOR, key, limits, _BUDGET, 0)
     reserve(issuer, job)
-    record = write_record(issuer, job, _received(job), Evaluation(phase))
+    record = write_record(issuer, job, _received(job), Evaluation(phase, tuned))
     document: dict[str, Any] = json.loads(record.result.payload())["predicate"]
     return document
 

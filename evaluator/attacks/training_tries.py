@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import time
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from evaluator.attacks.probing import (
     started,
     try_together,
 )
+from evaluator.attacks.traces import own_process
 from evaluator.attacks.witness import Witness
 from sandbox import Mount, SandboxError, Spec, Status
 
@@ -98,13 +98,11 @@ class Training:
         """Have the product's own image pack the model into a file of the host's, or unpack one."""
         spec = self._spec(verb, inputs, 1 if kept else 0, model)
         limits = replace(spec.limits, model=MODEL)
-        return self._steps.run(
-            replace(spec, image=self.bench.holder(), kept=kept, limits=limits)
-        )
+        return self._steps.run(replace(spec, image=self.bench.holder(), kept=kept, limits=limits))
 
     def _manifest(self, name: str, told: dict[str, object]) -> Mount:
         file = self.witness.folder / f"{name}.json"
-        file.write_text(json.dumps(self.witness.targets | told))
+        file.write_text(json.dumps(self.witness.targets | {"process": own_process()} | told))
         file.chmod(0o444)
         return Mount(file, "/input/manifest.json")
 
@@ -181,7 +179,9 @@ def try_trained(
 def _evidence(
     row: Attack, seen: frozenset[str], proofs: dict[str, int], shown: set[str]
 ) -> Evidence:
-    return Evidence(seen | ({"look"} if row.id in shown else set()), proofs, frozenset(), counted=True)
+    return Evidence(
+        seen | ({"look"} if row.id in shown else set()), proofs, frozenset(), counted=True
+    )
 
 
 def bench_folder(bench: Bench) -> Path:

@@ -69,9 +69,10 @@ for command in COMMANDS:
 
 def main() -> NoReturn:
     """Run the command line; every way it can end has its exit code."""
+    from sandbox import PolicyError, SandboxError  # before a signal can come in between
+
     _handle_signals()
     os.umask(0o077)  # what a workspace holds is its owner's alone
-    from sandbox import PolicyError, SandboxError
 
     try:
         code = cli.main(standalone_mode=False)

@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from evaluator.dataset.sealed import versions
+from sandbox import SandboxError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,13 @@ def own_copy(data: Path, copy: Path) -> Path:
             shutil.rmtree(old)
     if not (copy / newest).exists():
         part = copy / f".{newest}.part"
-        shutil.copytree(data / newest, part)
+        shutil.rmtree(part, ignore_errors=True)
+        try:
+            shutil.copytree(data / newest, part)
+        except shutil.Error as error:
+            raise SandboxError(
+                f"The tiles cannot be copied to {copy}, and each slot needs its own copy. Make "
+                "room there, or leave `slots` in evaluator.toml empty."
+            ) from error
         part.rename(copy / newest)
     return copy

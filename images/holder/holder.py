@@ -40,15 +40,19 @@ def plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     """The member without its owner, or None where it is none of these."""
     member.uid = member.gid = 0
     member.uname = member.gname = ""
-    return member if member.isreg() or member.isdir() or member.issym() else None
+    kept = member.isreg() or member.isdir() or member.issym() or member.islnk()
+    return member if kept else None
 
 
 def restore(source: Path, model: Path) -> None:
-    """Unpack everything but the folder itself, whose owner and mode stay."""
+    """Unpack everything but the folder itself, whose owner and mode stay.
+
+    Folders get none of their own: what is in one without a right to write comes after it.
+    """
     with source.open("rb") as file, tarfile.open(fileobj=file, mode="r|") as archive:
         for member in archive:
             if member.name not in {".", ""} and plain(member):
-                archive.extract(member, model, set_attrs=not member.issym())
+                archive.extract(member, model, set_attrs=member.isreg())
 
 
 if __name__ == "__main__":

@@ -19,7 +19,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from . import alive, cross, filesystem, gpu_self_test, host, kernel, limits, network, output, training
+from . import (
+    alive,
+    cross,
+    filesystem,
+    gpu_self_test,
+    host,
+    kernel,
+    limits,
+    network,
+    output,
+    training,
+)
 from .errors import Stopped
 
 RECORD = struct.Struct("<BBHi")
@@ -42,8 +53,9 @@ def main() -> None:
         signal.pause()
     targets = json.loads(Path("/input/manifest.json").read_bytes())
     names = sys.argv[1].split(",")
-    place = (targets["records"], "w+b") if "records" in targets else (OUTPUT, "r+b")
-    with open(*place, buffering=0) as out:
+    trains = "records" in targets
+    place = Path(targets["records"]) if trains else OUTPUT
+    with place.open("w+b" if trains else "r+b", buffering=0) as out:
         for number, name in enumerate(names):
             if name in limits.FIRST:
                 limits.FIRST[name](targets)
@@ -52,8 +64,8 @@ def main() -> None:
             out.write(record)
         if "hand_on" in targets:
             content = Path(targets["hand_on"]).read_bytes()
-            for start in range(0, len(content), RECORD.size):
-                out.write(content[start : start + RECORD.size])
+            starts = range(0, len(content), RECORD.size)
+            out.writelines(content[start : start + RECORD.size] for start in starts)
 
 
 def attempt(probe: Callable[[dict], int | None], targets: dict) -> bytes:

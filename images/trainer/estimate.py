@@ -79,8 +79,11 @@ def full_cost(job: "Job") -> tuple[Cost, float, int, int, float]:
     """All epochs; (cost, seconds of a busy GPU, steps, trainable weights, difference)."""
     import torch  # noqa: PLC0415 - seconds, which head only never needs
     from compare import require_equal  # noqa: PLC0415
+    from executor import require_known, translated  # noqa: PLC0415
     from finetune import SCORED, FineTuning, prepare_torch  # noqa: PLC0415
 
+    # Before the weights are asked for: none leads through what is not known.
+    require_known(translated(node, at, job.graph) for at, node in enumerate(job.graph.nodes))
     if not job.graph.weights:
         raise UntrainableError(Verdict.NOTHING_TO_TRAIN, "the graph has no float weights")
     prepare_torch(job.device)

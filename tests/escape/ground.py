@@ -13,6 +13,7 @@ from engine import GATEWAY, INTERNAL, INTERNAL_GATEWAY
 import sandbox
 from evaluator.attacks.controls import CONTROLS
 from evaluator.attacks.training_tries import MODEL
+from sandbox.wall import MODEL as MODEL_PATH
 from sandbox.wall import (
     OUTPUT,
     RUN_LABEL,
@@ -20,7 +21,6 @@ from sandbox.wall import (
     model_volume,
     volume_arguments,
 )
-from sandbox.wall import MODEL as MODEL_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -2,10 +2,10 @@
 
     python tests/escape/mutation.py > docs/mutations.md      (root; some minutes)
 
-A mutant is the wall's request without the value at one path. It counts as killed only by a probe in
-the middle configuration: an open container plus what the mutant still says at that control's paths.
-Neither the golden file nor the read-back takes part. What no probe can observe on an ordinary host
-is in UNOBSERVED, with the reason.
+A mutant is the wall's requests, for a container and for a model's volume, without the value at one
+path. It counts as killed only by a probe in the middle configuration: an open container plus what
+the mutant still says at that control's paths. Neither the golden file nor the read-back takes part.
+What no probe can observe on an ordinary host is in UNOBSERVED, with the reason.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ import docker.errors
 from bench import bench as bench_on
 from bench import hand_over_probe
 from engine import private_engine, why_not
-from ground import remove
+from ground import remove, whole_wall
 from trials import UID, try_open
 
 from evaluator.attacks.controls import CONTROLS
 from evaluator.attacks.corpus import Attack, corpus
 from sandbox import Mount, Spec
-from sandbox.wall import create_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +42,7 @@ MOST = 6  # techniques tried on one mutant; the first that gets through is enoug
 # Two lines that are one control.
 PAIRS = ("HostConfig.Memory+HostConfig.MemorySwap",)
 _ABSENT = "left out, the engine's default is the same; the line is for the read-back"
+_NO_MODEL = "left out, the engine makes no such volume, which fails closed"
 _COMFORT = "for the program's own good, no control"
 UNOBSERVED = {
     "Cmd": "what is run, no control",
@@ -81,15 +81,22 @@ UNOBSERVED = {
     "HostConfig.DeviceRequests": _ABSENT,
     "HostConfig.RestartPolicy": _ABSENT,
     "HostConfig.AutoRemove": _ABSENT,
+    "Volume.Name": "what is given, no control; a volume of that name that differs is refused",
+    "Volume.Driver": _ABSENT,
+    "Volume.DriverOpts.type": _NO_MODEL,
+    "Volume.DriverOpts.device": _NO_MODEL,
+    "Volume.DriverOpts.o/uid": "left out, the volume is root's and the mode lets no run in",
+    "Volume.DriverOpts.o/gid": "the mode gives a group nothing",
+    "Volume.Labels": "how leftovers of a killed run are found, no control",
 }
 
 
 def paths(request: dict[str, Any]) -> Iterator[str]:
     """Every line of a request as a path: keys, elements of lists, options of a text."""
     for key, value in request.items():
-        if key == "HostConfig":
+        if key in {"HostConfig", "Volume"}:
             for name, inner in value.items():
-                yield from _elements(f"HostConfig.{name}", inner)
+                yield from _elements(f"{key}.{name}", inner)
         else:
             yield from _elements(key, value)
     yield from PAIRS
@@ -106,12 +113,17 @@ def _elements(path: str, value: object) -> Iterator[str]:
     elif name == "Mounts":
         yield path
         yield from (f"{path}/{field}" for field in ("ReadOnly", "NonRecursive", "Propagation"))
+        yield from (f"{path}/volume.{field}" for field in ("ReadOnly", "NoCopy"))
+    elif name == "DriverOpts":
+        yield path
+        yield from (f"{path}.{option}" for option in value if option != "o")  # type: ignore[attr-defined]  # a mapping
+        yield from (f"{path}.o/{o.partition('=')[0]}" for o in value["o"].split(","))  # type: ignore[index]  # as above
     else:
         yield path
 
 
 def sample(bench: Bench) -> dict[str, Any]:
-    """A request of the wall, to take the paths from."""
+    """The requests of the wall for a `predict` that has a model, to take the paths from."""
     folder = Path(tempfile.gettempdir())
     spec = Spec(
         run="0" * 16,
@@ -121,15 +133,16 @@ def sample(bench: Bench) -> dict[str, Any]:
         output_size=1,
         limits=bench.limits,
         runtime=bench.runtime,
+        model="read",
     )
-    return create_arguments(spec, str(folder / "predictions"), UID, bench.seccomp)
+    return whole_wall(spec, str(folder / "predictions"), UID, bench.seccomp)
 
 
 def killers(path: str, bench: Bench) -> list[str]:
     """The techniques that get through once the wall lacks the line at `path`."""
 
     def mutant(spec: Spec, output: str, uid: int, seccomp: str) -> dict[str, Any]:
-        request = create_arguments(spec, output, uid, seccomp)
+        request = whole_wall(spec, output, uid, seccomp)
         for each in path.split("+"):
             request = remove(request, each)
         return request
@@ -158,9 +171,10 @@ def table(bench: Bench) -> Iterator[str]:
     """docs/mutations.md, line by line."""
     yield "# What happens when a line of the wall is missing\n"
     yield (
-        "Made by `python tests/escape/mutation.py`. Each line of the request that "
-        "[sandbox/wall.py](../sandbox/wall.py) makes is left out in turn; what gets through is a "
-        "probe in a container that is open but for that one control. "
+        "Made by `python tests/escape/mutation.py`. Each line of the requests that "
+        "[sandbox/wall.py](../sandbox/wall.py) makes, for a container and for a model's volume, is "
+        "left out in turn; what gets through is a probe in a container that is open but for that "
+        "one control. "
         "[docs/attacks.md](attacks.md) says what each technique is.\n"
     )
     yield "| without | control | gets through |\n|---|---|---|"

@@ -140,6 +140,14 @@ def lengths(_row: Attack, _bench: Bench) -> bool:
     return len(said) == 2
 
 
+def ends(_row: Attack, _bench: Bench) -> bool:
+    """A host that publishes exit statuses and times says which of two trainings it was."""
+    one, other = (
+        Outcome(Status.NONZERO_EXIT, b"", code, seconds) for code, seconds in ((3, 1.0), (99, 60.0))
+    )
+    return (one.exit_code, one.seconds) != (other.exit_code, other.seconds)
+
+
 def without_budget(_row: Attack, bench: Bench) -> bool:
     """With bits enough for all of them, every run starts."""
     return runs_within(10**6, bench) == RUNS
@@ -155,5 +163,6 @@ OPEN: dict[str, OpenTry] = {
     "side-per-class-digits": exactly(digits),
     "side-release-time": exactly(moments),
     "side-output-length": exactly(lengths),
+    "side-training-end": exactly(ends),
     "side-many-runs": exactly(without_budget),
 }

@@ -48,7 +48,7 @@ class OpenSteps:
         ]
         try:
             client.create_volume(
-                volume["Name"], volume["Driver"], volume["DriverOpts"], volume["Labels"]
+                volume["Name"], volume["Driver"], volume.get("DriverOpts"), volume["Labels"]
             )
             client.start(client.create_container_from_config(request)["Id"])
             yield

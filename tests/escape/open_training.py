@@ -1,4 +1,4 @@
-"""The rows about training in the open: a host that packs, unpacks, listens and counts carelessly."""
+"""The rows about training in the open: a host that packs, unpacks and counts without care."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from containers import ended, made, request_of
+import requests.exceptions
+from containers import made, request_of
 
 import sandbox
 from evaluator.attacks.kept_tries import ARCHIVES, BOMB, MEMBERS, TEBIBYTE, Place, place
@@ -128,20 +129,19 @@ def listened(row: Attack, bench: Bench) -> Any:  # noqa: ANN401 - a container an
 
 def stops_listening(row: Attack, bench: Bench) -> bool:
     """Read a mebibyte, then kill it and wait with the connection still open."""
+    client = sandbox.connect()
+    client.timeout = 8
     with listened(row, bench) as (container, connection):
         size = 0
         while size < 2**20:
             size += len(connection.recv(2**16))
         time.sleep(2)  # until it has filled every buffer on the way to us
-        killer = threading.Thread(target=lambda: kill(container), daemon=True)
-        killer.start()
-        return ended_within(container, 8) is False
-
-
-def kill(container: str) -> None:
-    """As an operator would."""
-    with contextlib.suppress(Exception):  # the engine answers late, or not
-        sandbox.connect().kill(container)
+        try:
+            client.kill(container)
+            client.wait(container, timeout=8)
+        except requests.exceptions.RequestException:
+            return True
+        return False
 
 
 def ended_within(container: str, seconds: float) -> bool:

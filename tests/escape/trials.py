@@ -75,7 +75,10 @@ def try_open(
         opened = replace(bench, start=start(row.needs), steps=steps)
         if row.id in OPEN:
             tried.append(OPEN[row.id](row, opened, control, wall))
-        elif row.how not in {"probe", *TOGETHER}:  # as behind the wall, but for how the container is started
+        elif row.how not in {
+            "probe",
+            *TOGETHER,
+        }:  # as behind the wall, but for how the container is started
             tried.append(TRIES[row.id](row, opened))
     for extras, group in _sharing(row for row in rows if row.how == "probe"):
         tried += try_together(group, bench, limits, start(extras))

@@ -686,13 +686,13 @@ def main() -> int:
         print("An engine that may be killed needs root and dockerd.", file=sys.stderr)  # noqa: T201
         return 2
     _be_alone(asked.seed)
-    until = time.monotonic() + asked.seconds
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(130))  # leaving nothing behind
     with tempfile.TemporaryDirectory(prefix="rounds-") as folder, made_ground(Path(folder)) as made:
         if made.clock is None:
             print("There is no C compiler here, so no clock is set.")  # noqa: T201
         print(f"seed {asked.seed}", flush=True)  # noqa: T201
+        until = time.monotonic() + asked.seconds
         return 0 if run_rounds(made, asked.rounds, asked.first, asked.seed, until) else 1
 
 

@@ -345,6 +345,30 @@ def test_workers_on_one_ledger_take_each_submission_once(
     assert violations(farm, engine) == []
 
 
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="Two slots need two CPUs.")
+def test_what_kills_left_of_two_slots_is_swept_by_whoever_works_next(
+    start: Start,
+    evaluator: Evaluator,
+    engine: Engine,
+    trains: dict[str, Path],
+    farm: Path,
+    set_values: Callable[..., None],
+) -> None:
+    """Also by one that works in the first slot alone."""
+    set_values(farm / "evaluator.toml", slots='["0", "1"]')
+    for vendor in ("acme", "next"):
+        evaluator("submit", trains["long"], "--vendor", vendor, "--workspace", farm)
+    workers = [start("work", "--workspace", farm) for _ in range(2)]
+    wait_for(lambda: len(training(engine)) == 2, "the second training")
+    for worker in workers:
+        worker.kill()
+        worker.wait(SOON)
+    code, said = evaluator("work", "--workspace", farm)
+
+    assert (code, ends(farm)) == (0, ["aborted killed"] * 2), said
+    assert violations(farm, engine) == []
+
+
 @pytest.mark.parametrize(
     ("quota", "attempt"), [(5, 1), (5, 2), (5, 3), (20, 1)], ids=["5", "5", "5", "20, the control"]
 )

@@ -228,16 +228,16 @@ def test_more_gpu_memory_than_allowed_stops_the_training(
     run: Callable[..., Ended], archive: Callable[[str], Path], gpu: Gpu, workspace: Path
 ) -> None:
     """As OUT_OF_MEMORY, long before its end, and charged so far; the baseline stands."""
-    gpu.memory["train"] = LIMIT + MiB
+    gpu.memory["train"] = 2 * LIMIT
     ended = run(archive(SUBMISSION.replace(f"sleep {SECONDS['train']}", "sleep 3000")))
     predicate = predicate_of(ended)
-    phases, ((trained,),) = predicate["phases"], [usages(workspace, predicate)["tuned"]]
+    phases, (trained,) = predicate["phases"], usages(workspace, predicate)["tuned"]
 
     assert ended.code == 1
     assert phases["baseline"]["status"] == "OK"
     assert phases["tuned"]["status"] == "OUT_OF_MEMORY"
     assert phases["tuned"]["charge"] == charged([trained], predicate["compute"])
-    assert trained["gpu_peak_memory"] == LIMIT + MiB
+    assert trained["gpu_peak_memory"] > LIMIT
     assert trained["seconds"] < 60
 
 

@@ -249,4 +249,4 @@ def test_a_model_is_not_scored_without_the_gpu_that_was_asked_for(
         newer.remove_image(f"{repository}:{tag}")
 
     assert (ended.code, ended.stdout) == (3, ""), ended.stderr
-    assert "the ONNX runner got none" in ended.stderr
+    assert "our image for ONNX models got none" in ended.stderr

@@ -61,7 +61,7 @@ def test_a_model_and_a_container_score_alike_under_both_runtimes(
 
     assert (code, document["status"]) == (0, "OK")
     assert document["statement"]["predicate"]["phases"]["baseline"]["accuracy"] == 1.0
-    assert private["counts"]["correct"] == N
+    assert private["baseline"]["counts"]["correct"] == N
 
 
 BAD_MODELS = {

@@ -199,13 +199,17 @@ def test_a_kept_model_comes_back_in_another_run(
     holder: str,
     scratch: Path,
 ) -> None:
-    """Packed and unpacked by our own image, in the sandbox; here it is bytes."""
+    """Packed and unpacked by our own image, in the sandbox; here it is bytes.
+
+    With links of both kinds, and what is in a folder that nobody may write into.
+    """
     kept = scratch / "model.tar"
     kept.touch(mode=0o600)
     with steps.prepare(training.held(holder), SIZE):
         training.step(
             "mkdir /opt/ml/model/a; printf learnt > /opt/ml/model/a/b; "
-            "ln -s a/b /opt/ml/model/link",
+            "ln -s a/b /opt/ml/model/link; ln /opt/ml/model/a/b /opt/ml/model/second; "
+            "/bin/busybox chmod 555 /opt/ml/model/a",
             "write",
         )
         packed = training.ours(holder, "keep", "read", output_size=1, kept=kept)
@@ -214,12 +218,14 @@ def test_a_kept_model_comes_back_in_another_run(
     with steps.prepare(later.held(holder), SIZE):
         unpacked = later.ours(holder, "restore", "write", inputs=(Mount(kept, "/input/archive"),))
         read = later.step(
-            "{ cat /opt/ml/model/link; ls /opt/ml/model; } > /output/predictions", "read"
+            "{ cat /opt/ml/model/link /opt/ml/model/second; ls /opt/ml/model; } "
+            "> /output/predictions",
+            "read",
         )
 
     assert (packed.status, unpacked.status) == (Status.OK, Status.OK)
     assert packed.output == b""
-    assert read.output == b"learnta\nlink\n"
+    assert read.output == b"learntlearnta\nlink\nsecond\n"
 
 
 def test_a_volume_of_that_name_with_other_options_is_not_used(
