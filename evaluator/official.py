@@ -91,10 +91,15 @@ def run_officially(workspace: Workspace, request: Request, signer: Signer, told:
         handed_in(workspace, request, told.say) as handed,
         _slot(workspace, settings, told) as slot,
     ):
-        enqueue(workspace, handed)  # only now, so that no `work` takes it first
-        with open_ledger(workspace.ledger) as ledger:
-            queued = ledger.queued(handed.number)
-        return _run(workspace, settings, queued, signer, told, slot)
+        # It waits in the queue for no longer than an instant, so that no `work` takes it first.
+        def enter() -> None:
+            enqueue(workspace, handed)
+
+        try:
+            return _run(workspace, settings, handed.queued, signer, told, slot, enter)
+        finally:
+            with sandbox.uninterrupted():
+                drop_ended(workspace, handed.queued.id)
 
 
 def run_next(workspace: Workspace, signer: Signer, told: Told) -> Record | None:
@@ -144,7 +149,9 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run is made of
     signer: Signer,
     told: Told,
     slot: int,
+    enter: Callable[[], None] | None = None,
 ) -> Record:
+    """Run one submission; `enter` is called before the ledger is asked to start it."""
     received = Received(
         kind=queued.kind,
         digest_of=queued.digest_of,
@@ -159,6 +166,8 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run is made of
         if not job.compute.left:
             raise _SpentError
         issuer = _issuer(workspace, settings, queued.vendor, signer)
+        if enter:
+            enter()
         with sandbox.gpu_locks(job.gpus), reserved(issuer, job, queued.id):
             keeps = settings.training.keep_adapted_model and queued.phases == "both"
             with keep_adapted(workspace, job, queued.vendor, received, wanted=keeps) as keeping:

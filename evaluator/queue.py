@@ -23,7 +23,7 @@ from evaluator.admission import PULLED, Received, receive
 from evaluator.admission_policy import load_admission_policy
 from evaluator.dataset.sealed import open_dataset
 from evaluator.errors import OwnerError
-from evaluator.ledger import Limits, TakenError, open_ledger
+from evaluator.ledger import Limits, Queued, TakenError, open_ledger
 from evaluator.petaflops import MICRO
 from evaluator.recipe import read_recipe
 from evaluator.workspace import require_vendor_name
@@ -55,9 +55,8 @@ class Request:
 class Handed:
     """A submission whose bytes are here, and that no `work` sees yet."""
 
-    number: int
+    queued: Queued  # as the ledger will have it
     received: Received
-    recipe: bytes | None
 
 
 def submit(workspace: Workspace, request: Request, say: Callable[[str], None]) -> int:
@@ -67,13 +66,13 @@ def submit(workspace: Workspace, request: Request, say: Callable[[str], None]) -
     """
     with handed_in(workspace, request, say) as handed:
         enqueue(workspace, handed)
-        return handed.number
+        return handed.queued.id
 
 
 def enqueue(workspace: Workspace, handed: Handed) -> None:
     """Let a submission wait for its run."""
     with sandbox.uninterrupted(), open_ledger(workspace.ledger) as ledger:
-        ledger.queue(handed.number, handed.received, handed.recipe)
+        ledger.queue(handed.queued.id, handed.received, handed.queued.recipe)
 
 
 @contextmanager
@@ -93,7 +92,20 @@ def handed_in(
         say("Receiving the submission ...")
         largest = settings.limits.submission_bytes
         received = receive(request.submission, folder(workspace, number), largest)
-        yield Handed(number, received, recipe)
+        yield Handed(
+            Queued(
+                id=number,
+                vendor=request.vendor,
+                phases=phases,
+                kind=received.kind,
+                digest_of=received.digest_of,
+                sha256=received.sha256,
+                size=received.size,
+                content=received.content,
+                recipe=recipe,
+            ),
+            received,
+        )
 
 
 def _phases(

@@ -27,6 +27,7 @@ _CEILING = {
 }
 # Of our own program that keeps the model volume, and packs or unpacks it.
 _PACK_SECONDS = 600
+_PACK_BYTES = 2**27  # headers and padding of as many files as the volume can have
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class SandboxPolicy:
             processes=self.processes,
             open_files=self.open_files,
             seconds=seconds,
-            model=self.model_bytes if verb in {"train", "restore", "keep"} else 0,
+            model=self.model_bytes if verb in {"train", "restore"} else 0,
+            archive=self.model_bytes + _PACK_BYTES if verb == "keep" else 0,
         )
 
 

@@ -20,7 +20,14 @@ from sandbox.lock import is_alive, run_lock
 from sandbox.metering import Meter
 from sandbox.readback import differences
 from sandbox.spec import Outcome, SandboxError, Spec, Status
-from sandbox.wall import RUN_LABEL, create_arguments, run_filter, uid_of
+from sandbox.wall import (
+    RUN_LABEL,
+    create_arguments,
+    model_volume,
+    run_filter,
+    run_of_volume,
+    uid_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,6 +71,8 @@ def run(
         asked = create_arguments(spec, str(path), uid_of(spec.run), seccomp)
         with engine_errors(), _container(client, asked, spec) as container:
             require_equal(client, asked, container)
+            if spec.model:
+                _require_model(client, spec.run)
             started = time.monotonic()
             with (
                 reported(client, container, frames if spec.frames else None),
@@ -139,14 +148,15 @@ def remove_leftovers(client: APIClient, run: str | None = None) -> int:
     """
     with engine_errors():
         found = client.containers(all=True, filters=run_filter(run))
-        volumes = client.volumes(filters=run_filter(run))["Volumes"] or ()
-    runs = {each["Labels"][RUN_LABEL] for each in (*found, *volumes)}
+        # By name: an engine that was asked for one that is gone makes it anew, without a label.
+        volumes = client.volumes(filters={"name": model_volume(run or "")})["Volumes"] or ()
+    names = {run_of_volume(volume["Name"]): volume["Name"] for volume in volumes}
+    runs = {*(each["Labels"][RUN_LABEL] for each in found), *names}
     dead = {each for each in runs if run or not is_alive(each)}
     removed = sum(remove_containers(client, run_filter(each)) for each in dead)
     with engine_errors():
-        for volume in volumes:
-            if volume["Labels"][RUN_LABEL] in dead:
-                client.remove_volume(volume["Name"], force=True)
+        for each in dead & names.keys():
+            client.remove_volume(names[each], force=True)
     return removed
 
 
@@ -179,6 +189,19 @@ def _kill(container: str) -> None:
         except docker.errors.APIError as error:
             if error.status_code not in {404, 409}:  # it ended by itself
                 raise
+
+
+def _require_model(client: APIClient, run: str) -> None:
+    """Raise SandboxError where the model's volume is not the one that was made for the run.
+
+    An engine makes a volume that it does not find: on the disk, and of any size.
+    """
+    found = client.inspect_volume(model_volume(run))
+    if (found["Options"] or {}).get("type") != "tmpfs" or found["Labels"] != {RUN_LABEL: run}:
+        raise SandboxError(
+            "The volume of the trained model was removed from outside, and the model is lost. Run "
+            "it again: nothing was kept of this run."
+        )
 
 
 def require_equal(client: APIClient, asked: dict[str, Any], container: str) -> None:

@@ -54,6 +54,7 @@ class Limits:
     open_files: int
     seconds: float
     model: int = 0  # bytes of the model volume, where the program may write it
+    archive: int = 0  # bytes of the file that a packed model goes into, on the host's disk
 
     def __post_init__(self) -> None:
         """Refuse memory-backed caps that leave the program itself too little."""
@@ -73,7 +74,7 @@ class Limits:
         Never the size of the output: /dev/shm and /tmp obey the same limit, and a
         program that keeps its scratch there would die of SIGXFSZ.
         """
-        return max(self.tmp, self.shm, self.model)
+        return max(self.tmp, self.shm, self.model, self.archive)
 
 
 @dataclass(frozen=True, slots=True)

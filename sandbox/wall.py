@@ -40,6 +40,11 @@ def model_volume(run: str) -> str:
     return f"evaluator-model-{run}"
 
 
+def run_of_volume(name: str) -> str:
+    """The run whose model volume has this name."""
+    return name.removeprefix(model_volume(""))
+
+
 def volume_arguments(run: str, size: int, uid: int) -> dict[str, Any]:
     """What the engine is asked for to keep a model of at most `size` bytes between two containers.
 

@@ -256,3 +256,16 @@ def test_leftovers_of_a_killed_training_are_swept(
     sandbox.remove_leftovers(engine)
 
     assert not engine.volumes(filters=run_filter(training.run))["Volumes"]
+
+
+def test_a_volume_that_is_gone_is_not_made_anew(
+    training: Training, engine: docker.APIClient
+) -> None:
+    """The engine makes one on the disk, of any size; no program is started on it, and it goes."""
+    with pytest.raises(SandboxError, match="removed from outside"):
+        training.step("printf x > /opt/ml/model/weights", "write")
+    left = engine.volumes(filters={"name": model_volume(training.run)})["Volumes"]
+    sandbox.remove_leftovers(engine)
+
+    assert left, "the control: the engine has made one"
+    assert not engine.volumes(filters={"name": model_volume(training.run)})["Volumes"]
