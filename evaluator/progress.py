@@ -70,7 +70,7 @@ class Live:
 
     def charged(self, operations: float) -> None:
         """The operations that a container has used so far."""
-        self._charge = f"  {operations / 1e15:.4g} PF"
+        self._charge = f"  {operations / 1e15:.2g} PF" if operations else ""  # checks are free
         self._show(self._line + self._charge)
 
 
@@ -80,8 +80,8 @@ def training_line(frame: tuple[int, ...]) -> str:
     frame: number, epoch, epochs, step, steps, loss x 1e6, validation accuracy x 1e4 or -1, ms.
     """
     _, epoch, epochs, step, steps, loss, right, _ = (max(-1, min(n, 10**12)) for n in frame)
-    line = f"Training: epoch {epoch} of {epochs}, step {step} of {steps}, loss {loss / 1e6:.3f}"
-    return line if right < 0 else f"{line}, validation accuracy {right / 100:.1f} %"
+    line = f"Training: epoch {epoch}/{epochs}, step {step}/{steps}, loss {loss / 1e6:.3f}"
+    return line if right < 0 else f"{line}, validation {right / 100:.1f} %"
 
 
 @contextmanager
