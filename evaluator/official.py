@@ -163,6 +163,8 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run is made of
     with _scratch(workspace) as (run, scratch):
         job = _job(workspace, settings, queued.vendor, run, scratch, told, slot)
         job = replace(job, phases=queued.phases, recipe=queued.recipe)
+        if job.both:
+            job.policy.limits("train", job.cpus, job.memory)
         if not job.compute.left:
             raise _SpentError
         issuer = _issuer(workspace, settings, queued.vendor, signer)
@@ -350,11 +352,10 @@ def _job(  # noqa: PLR0913, PLR0917 - a job is what all of these say
             "would be a CPU's. Set runtime in policies/sandbox.toml, or gpus in evaluator.toml."
         )
     # Limits that contradict each other are told before anything runs.
-    for verb in ("predict", "train"):
-        policy.limits(verb, resources.cpus, resources.memory_bytes)
-    compute = _compute(workspace, settings, vendor, gpus, told)
+    policy.limits("predict", resources.cpus, resources.memory_bytes)
     subject = Subject(policy, admission, resources.cpus, resources.memory_bytes, gpus, scratch)
     proof = require_sealed(subject, workspace.wall, told.say)
+    compute = _compute(workspace, settings, vendor, gpus, told)
     return Job(
         run=run,
         dataset=open_dataset(own_copy(workspace.data, workspace.copy(slot))),
