@@ -184,7 +184,7 @@ def show_command(name: str, workspace: Path, *, as_json: bool) -> None:
 @json_option
 @workspace_option
 def runs_command(workspace: Path, vendor: str | None, *, as_json: bool) -> None:
-    """List the window's submissions: state, statuses, charge, fee, bits and run."""
+    """List the window's submissions: state, statuses of phases, charge, fee and run."""
     from evaluator.account_tables import export_document, print_entries
     from evaluator.accounts import ledger_entries
 
