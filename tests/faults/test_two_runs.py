@@ -33,6 +33,7 @@ def test_the_second_of_two_runs_waits(
     door.wait()
     second = start(*arguments, other)
     assert second.stderr is not None
+    assert second.stderr.readline() == "Receiving the submission ...\n"
     assert second.stderr.readline() == "Another run has this host; waiting for its end ...\n"
     door.let_go()
 

@@ -78,6 +78,7 @@ def test_a_whole_workspace_is_an_ordinary_users(
     set_values(farm / "evaluator.toml", tile=[8, 8], rare=1, memory_bytes=2**29, cpus=1.0)
     set_values(farm / "policies" / "sandbox.toml", tmp_bytes=2**20, shm_bytes=2**20)
     command("data", "import", tiles, "--holdout", 12, "--workspace", farm)
+    command("vendors", "add", "acme", "--workspace", farm)
     command("run", submission, "--vendor", "acme", "--workspace", farm)
     (signed,) = (farm / "results").rglob("*.json")
     command("verify", signed, "--workspace", farm)
