@@ -37,6 +37,7 @@ _ONE_THREAD = {
     f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL", "BLIS", "VECLIB")
 }
 # CPU time and not the clock's: another program of the host may take its turn meanwhile.
+_PYTHON = "/proc/self/exe"  # this very one: its path may lie where this user cannot go any more
 _PROGRAM = """
 import time, numpy
 size = 1024
@@ -92,6 +93,7 @@ def measure() -> float:
     try:
         ended = subprocess.run(
             [sys.executable, "-I", "-c", _PROGRAM],
+            executable=_PYTHON,
             env={**os.environ, **_ONE_THREAD},
             capture_output=True,
             text=True,
