@@ -15,6 +15,7 @@ from sandbox import Allowance, Outcome, SandboxError, Spec, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from evaluator.admission import Admitted
     from evaluator.compute import Compute
@@ -98,10 +99,18 @@ def _tuned(admitted: Admitted, job: Job, steps: Steps, left: Compute) -> Phase:
             lambda left: job.predict(admitted.image, admitted.tuned_inputs, left, "read"),
         )
         if job.keep and phase.status == Status.OK:
-            packed = steps.run(job.pack(job.keep))
-            if packed.status is not Status.OK:
-                job.keep.unlink()  # the scores stand without it
+            _pack(job, steps, job.keep)
     return phase
+
+
+def _pack(job: Job, steps: Steps, kept: Path) -> None:
+    """Keep the model, or nothing of it: the scores stand without it, whatever went wrong."""
+    try:
+        packed = steps.run(job.pack(kept)).status is Status.OK
+    except SandboxError:
+        packed = False
+    if not packed:
+        kept.unlink()
 
 
 def _adapted(admitted: Admitted, job: Job, steps: Steps) -> Phase:

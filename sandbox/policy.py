@@ -27,7 +27,7 @@ _CEILING = {
 }
 # Of our own program that keeps the model volume, and packs or unpacks it.
 _PACK_SECONDS = 600
-_PACK_BYTES = 2**27  # headers and padding of as many files as the volume can have
+_PACK_BYTES = 2**26  # headers and padding of as many files as the volume can have
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def test_the_model_is_held_until_all_that_needs_it_is_done() -> None:
         ("hold", False, 2**29),
         ("train", True, 2**30),
         ("restore", True, 2**30),
-        ("keep", False, 2**30 + 2**27),  # on the disk: the model, headers and padding
+        ("keep", False, 2**30 + 2**26),  # on the disk: the model, headers and padding
     ],
 )
 def test_a_large_file_may_be_written_where_a_model_is(
