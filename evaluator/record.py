@@ -100,22 +100,9 @@ def write_record(issuer: Issuer, job: Job, received: Received, evaluation: Evalu
         adapted = job.adapted.parent.name if job.adapted else None
         result = Result.of(received.sha256, about, evaluation, account, adapted)
         bundle = sign(result.payload(), issuer.signer)
-        bits = result.predicate.leakage_bits.run
-        # The owner's own run of an adapted model is metered, and charged to nobody.
-        charges = (0, 0) if job.adapted else _charges(evaluation)
-        ledger.settle(job.run, bits, _statuses(evaluation), charges, issuer.fee_cents)
+        _settle(ledger, result.predicate, issuer.fee_cents)
         _write_both((signed, bundle), (private, exact), lambda: ledger.release(job.run))
     return Record(evaluation, result, signed, private)
-
-
-def _charges(evaluation: Evaluation) -> tuple[int, int]:
-    baseline, tuned = evaluation.baseline, evaluation.tuned
-    return (baseline.charge if baseline else 0, tuned.charge if tuned else 0)
-
-
-def _statuses(evaluation: Evaluation) -> tuple[str | None, str | None]:
-    baseline, tuned = evaluation.baseline, evaluation.tuned
-    return (baseline.status if baseline else None, tuned.status if tuned else None)
 
 
 def reserve(issuer: Issuer, job: Job, submission: int | None = None) -> None:
@@ -164,10 +151,10 @@ def finish_records(workspace: Workspace, dead: Collection[str], why: Reason = "k
                 _adopt(path, workspace, ledger)
         for entry in ledger.running():
             if entry.run in dead:
-                _settle(entry, signed.get(entry.run), workspace, ledger, why)
+                _end(entry, signed.get(entry.run), workspace, ledger, why)
 
 
-def _settle(
+def _end(
     entry: RunRow, signed: Path | None, workspace: Workspace, ledger: Ledger, why: Reason
 ) -> None:
     """Give a run its end: its result is there, or nothing came of it."""
@@ -175,14 +162,7 @@ def _settle(
         ledger.abort(entry.run, why)
         return
     if entry.state == "reserved":  # an older ledger: this result had been settled once
-        found = _own(signed, workspace)
-        ledger.settle(
-            entry.run,
-            found.leakage_bits.run,
-            _stated_statuses(found),
-            (0, 0) if found.phases.adapted else _stated_charges(found),
-            workspace.settings().fees.cents,
-        )
+        _settle(ledger, _own(signed, workspace), workspace.settings().fees.cents)
     ledger.release(entry.run)
 
 
@@ -193,8 +173,8 @@ def _adopt(path: Path, workspace: Workspace, ledger: Ledger) -> None:
         found.vendor,
         found.dataset.version,
         found.leakage_bits.run,
-        statuses=_stated_statuses(found),
-        micro_petaflops=(0, 0) if found.phases.adapted else _stated_charges(found),
+        statuses=_statuses(found),
+        micro_petaflops=_charges(found),
         day=dt.datetime.fromisoformat(found.release.at).date(),
     )
 
@@ -215,14 +195,23 @@ def _own(path: Path, workspace: Workspace) -> Predicate:
     return found
 
 
-def _stated_statuses(found: Predicate) -> tuple[str | None, str | None]:
+def _settle(ledger: Ledger, found: Predicate, fee_cents: int) -> None:
+    """Lower what was set aside for a run to what its result states."""
+    bits = found.leakage_bits.run
+    ledger.settle(found.run, bits, _statuses(found), _charges(found), fee_cents)
+
+
+def _statuses(found: Predicate) -> tuple[str | None, str | None]:
     baseline, tuned = found.phases.baseline, found.phases.tuned
     return (baseline.status if baseline else None, tuned.status if tuned else None)
 
 
-def _stated_charges(found: Predicate) -> tuple[int, int]:
+def _charges(found: Predicate) -> tuple[int, int]:
+    """Micro-petaflops; an adapted model that the owner runs is metered and charged to nobody."""
     baseline, tuned = (
-        round(phase.charge * MICRO) if phase and not isinstance(phase, RefusedPhase) else 0
+        0
+        if found.phases.adapted or phase is None or isinstance(phase, RefusedPhase)
+        else round(phase.charge * MICRO)
         for phase in (found.phases.baseline, found.phases.tuned)
     )
     return baseline, tuned

@@ -921,18 +921,6 @@ def test_a_file_that_cannot_grow_says_so_and_loses_nothing(path: Path) -> None:
         submitted(ledger)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 512 KiB."""
-    if os.geteuid() != 0:
-        pytest.skip("A small file system needs root.")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", disk], check=True)
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
 def test_a_full_disk_says_so_and_loses_nothing(small_disk: Path) -> None:
     """Until it is full, every call that returned is kept; with room again, all goes on."""
     path, hog = small_disk / "ledger.sqlite", small_disk / "hog"

@@ -30,7 +30,7 @@ from evaluator.workspace import Workspace, init
 from sandbox import SandboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 RUN = "0123456789abcdef"
 SIGNED, EXACT = b"signed" * 1000, b"exact" * 1000
@@ -325,18 +325,6 @@ def test_a_result_that_does_not_verify_stops_the_next_run(result: Workspace) -> 
         record.finish_records(result, [])
     path.unlink()
     record.finish_records(result, [])
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 512 KiB."""
-    if os.geteuid() != 0:
-        pytest.skip("A small file system needs root.")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", disk], check=True)
-    yield disk
-    subprocess.run(["umount", disk], check=True)
 
 
 def test_a_full_disk_releases_nothing(small_disk: Path) -> None:
