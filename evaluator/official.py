@@ -231,13 +231,7 @@ def _require_runnable(settings: Settings) -> None:
             "Lower resources.cpus."
         )
     settings.publish.grid()  # a grid without exact decimals raises
-    budget = limits_of(settings).micro_petaflops
-    if budget % settings.publish.charge_steps:
-        raise OwnerError(
-            f"{settings.limits.petaflops} PF are no whole number of millionths in each of "
-            f"{settings.publish.charge_steps} steps. Change limits.petaflops or "
-            "publish.charge_steps in evaluator.toml."
-        )
+    settings.publish.charge_step(limits_of(settings).micro_petaflops)  # as does an odd budget
 
 
 @contextmanager
@@ -318,12 +312,7 @@ def _compute(
     with open_ledger(workspace.ledger) as ledger:
         budget = ledger.vendor(vendor).limits(usual).micro_petaflops
         left = ledger.petaflops_left(vendor, usual)
-    step, rest = divmod(budget, settings.publish.charge_steps)
-    if rest:
-        raise OwnerError(
-            f"The petaflops of {vendor} are no whole number of millionths in each of "
-            f"{settings.publish.charge_steps} steps. `evaluator vendors change` sets others."
-        )
+    step = settings.publish.charge_step(budget)
     return Compute(
         left=left - left % step,
         step=step,

@@ -10,3 +10,10 @@ OPERATIONS = 1e15 / MICRO
 def petaflops(micro: float) -> float:
     """Return micro-petaflops as petaflops."""
     return micro / MICRO
+
+
+def in_micro(value: float) -> float:
+    """Return petaflops that are a whole number of millionths; ValueError for others."""
+    if round(value * MICRO) / MICRO != value:
+        raise ValueError("petaflops have at most six decimals")
+    return value

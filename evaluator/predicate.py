@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from evaluator import leakage
-from evaluator.petaflops import MICRO
+from evaluator.petaflops import MICRO, in_micro
 from evaluator.scoring import PLACES, Difference, Grid, Holdout, Published, derive
 from evaluator.status import UNTOUCHED, Failure
 
@@ -35,12 +35,6 @@ def _is_tenths(value: float) -> float:
     return value
 
 
-def _is_micro(value: float) -> float:
-    if round(value * MICRO) / MICRO != value:
-        raise ValueError("petaflops are given in millionths")
-    return value
-
-
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ImageId = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Word = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+~_-]{0,63}$")]
@@ -59,7 +53,7 @@ Interval = tuple[Share, Share]
 Change = Annotated[float, Field(ge=-1, le=1)]
 ChangeInterval = tuple[Change, Change]
 RunName = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-Petaflops = Annotated[float, Field(ge=0, le=1e9), AfterValidator(_is_micro)]
+Petaflops = Annotated[float, Field(ge=0, le=1e9), AfterValidator(in_micro)]
 Peak = Annotated[float, Field(gt=0)]
 
 

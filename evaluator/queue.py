@@ -223,7 +223,7 @@ def sweep(workspace: Workspace) -> None:
     workspace.queue.mkdir(mode=0o700, exist_ok=True)
     with _door(workspace, fcntl.LOCK_EX), open_ledger(workspace.ledger) as ledger:
         for row in ledger.receiving():
-            if not _filled(folder(workspace, row.id)):
+            if not sandbox.is_locked(folder(workspace, row.id)):
                 for note in workspace.queue.glob(f"{row.id}/{PULLED}"):
                     sandbox.remove_pulled(note)
                 ledger.abort_submission(row.id, "killed")
@@ -232,19 +232,3 @@ def sweep(workspace: Workspace) -> None:
             if int(place.name) not in needed:
                 with suppress(FileNotFoundError):  # another slot's run drops its own just now
                     shutil.rmtree(place)
-
-
-def _filled(place: Path) -> bool:
-    """Whether some process holds this folder."""
-    try:
-        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(descriptor)

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from evaluator.errors import OwnerError
-from evaluator.petaflops import MICRO
+from evaluator.petaflops import in_micro
 from evaluator.scoring import Grid
 
 if TYPE_CHECKING:
@@ -53,13 +53,7 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
-def _is_micro(value: float) -> float:
-    if round(value * MICRO) / MICRO != value:
-        raise ValueError("give petaflops with at most six decimals")
-    return value
-
-
-Petaflops = Annotated[float, Field(gt=0, le=1e9), AfterValidator(_is_micro)]
+Petaflops = Annotated[float, Field(gt=0, le=1e9), AfterValidator(in_micro)]
 Name = Annotated[str, Field(pattern=r"^[\w][\w .-]{0,63}$")]
 
 
@@ -153,6 +147,17 @@ class Publish(_Section):
     def grid(self) -> Grid:
         """The grid of the published figures; OwnerError where a step is no exact decimal."""
         return Grid(self.accuracy_steps, self.recall_steps, self.rare_accuracy_steps)
+
+    def charge_step(self, budget: int) -> int:
+        """The step of a budget, both in micro-petaflops; OwnerError where it is no whole number."""
+        step, rest = divmod(budget, self.charge_steps)
+        if rest:
+            raise OwnerError(
+                f"Charges are published in {self.charge_steps} steps of a vendor's petaflops, and "
+                "a step has at most six decimals. Give petaflops that divide so (limits.petaflops "
+                "in evaluator.toml, or `evaluator vendors change`), or change charge_steps there."
+            )
+        return step
 
 
 class Settings(_Section):

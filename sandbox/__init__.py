@@ -20,7 +20,15 @@ from sandbox.images import (
     remove_pulled,
     save_image,
 )
-from sandbox.lock import gpu_locks, host_lock, host_slot, is_alive, run_lock, sweep_lock
+from sandbox.lock import (
+    gpu_locks,
+    host_lock,
+    host_slot,
+    is_alive,
+    is_locked,
+    run_lock,
+    sweep_lock,
+)
 from sandbox.nvml import gpu_models
 from sandbox.policy import SandboxPolicy, load_policy
 from sandbox.run import remove_leftovers, run, uninterrupted
@@ -67,6 +75,7 @@ __all__ = [
     "host_slot",
     "ids_are_manifests",
     "is_alive",
+    "is_locked",
     "labelled",
     "load_image",
     "load_policy",

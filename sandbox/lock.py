@@ -105,8 +105,18 @@ def run_lock(run: str) -> Iterator[None]:
 
 def is_alive(run: str) -> bool:
     """Whether some process of this host holds the run."""
+    path = _run_path(run)
+    alive = is_locked(path)
+    if not alive:
+        with suppress(OSError):  # of another user, or not there: it says nothing without its holder
+            path.unlink()
+    return alive
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds a lock on this file or directory; not on one that is not there."""
     try:
-        descriptor = os.open(_run_path(run), os.O_RDONLY | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
         return False
     try:
@@ -114,8 +124,6 @@ def is_alive(run: str) -> bool:
     except BlockingIOError:
         return True
     else:
-        with suppress(OSError):  # of another user: it says nothing without its holder
-            _run_path(run).unlink()
         return False
     finally:
         os.close(descriptor)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from evaluator.cli.options import json_option, print_json, say, workspace_option
-from evaluator.errors import OwnerError
 from evaluator.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from evaluator.accounts import Terms
@@ -102,20 +101,11 @@ def vendors() -> None:
 @click.argument("name")
 @_limit_options
 @workspace_option
-def add_command(  # noqa: PLR0913 - one per option of the command
-    *,
-    name: str,
-    submissions: int | None,
-    per_day: int | None,
-    petaflops: int | None,
-    fee: int | None,
-    workspace: Path,
-) -> None:
+def add_command(name: str, workspace: Path, **limits: int | None) -> None:
     """Let vendor NAME submit; limits that are not given are the workspace's."""
-    from evaluator.ledger import Vendor, open_ledger
+    from evaluator.ledger import open_ledger
 
-    vendor = Vendor(name, submissions, per_day, petaflops, fee)
-    _require_steps(Workspace(workspace), vendor)
+    vendor = _vendor(name, limits, Workspace(workspace))
     with open_ledger(Workspace(workspace).ledger) as ledger:
         ledger.add_vendor(vendor)
     say(f"{name} may submit; `evaluator vendors show {name}` says how much.")
@@ -125,20 +115,11 @@ def add_command(  # noqa: PLR0913 - one per option of the command
 @click.argument("name")
 @_limit_options
 @workspace_option
-def change_command(  # noqa: PLR0913 - one per option of the command
-    *,
-    name: str,
-    submissions: int | None,
-    per_day: int | None,
-    petaflops: int | None,
-    fee: int | None,
-    workspace: Path,
-) -> None:
+def change_command(name: str, workspace: Path, **limits: int | None) -> None:
     """Set what differs for vendor NAME; limits that are not given become the workspace's."""
-    from evaluator.ledger import Vendor, open_ledger
+    from evaluator.ledger import open_ledger
 
-    vendor = Vendor(name, submissions, per_day, petaflops, fee)
-    _require_steps(Workspace(workspace), vendor)
+    vendor = _vendor(name, limits, Workspace(workspace))
     with open_ledger(Workspace(workspace).ledger) as ledger:
         ledger.change_vendor(vendor)
     say(f"Changed; `evaluator vendors show {name}` says what holds now.")
@@ -254,15 +235,13 @@ def _terms(workspace: Workspace) -> Terms:
     return terms_of(workspace.settings())
 
 
-def _require_steps(workspace: Workspace, vendor: Vendor) -> None:
-    """Require a compute budget that charges can be whole steps of."""
-    steps = workspace.settings().publish.charge_steps
-    if vendor.micro_petaflops is not None and vendor.micro_petaflops % steps:
-        raise OwnerError(
-            f"Charges are published in {steps} steps of a vendor's petaflops, and a step has at "
-            "most six decimals. Give petaflops that divide so, or change charge_steps in "
-            "evaluator.toml."
-        )
+def _vendor(name: str, limits: Mapping[str, int | None], workspace: Workspace) -> Vendor:
+    """A vendor by the options of `_limit_options`; OwnerError unless charges can be whole steps."""
+    from evaluator.ledger import Vendor
+
+    compute = limits["petaflops"]
+    workspace.settings().publish.charge_step(compute or 0)
+    return Vendor(name, limits["submissions"], limits["per_day"], compute, limits["fee"])
 
 
 def _now() -> datetime:
