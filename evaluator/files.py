@@ -20,6 +20,15 @@ def write_new(path: Path, content: bytes, mode: int) -> None:
         os.fsync(descriptor)
 
 
+def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Give a file this content, whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    write_new(part, content, mode)
+    part.rename(path)
+    sync(path.parent)
+
+
 def sync(path: Path) -> None:
     """Have a file, or the names in a directory, on the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
