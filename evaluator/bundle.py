@@ -13,6 +13,7 @@ signature whose keyid is any other string, and then reports that it found none.
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +67,13 @@ def load_public_key(pem: bytes) -> PublicKey:
 
 def fingerprint(key: PublicKey) -> str:
     """Return the key's SSH fingerprint, `SHA256:` and unpadded base64, as ssh-keygen -l does."""
-    blob = base64.b64decode(key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).split()[1])
+    if isinstance(key, Ed25519PublicKey):
+        parts = [b"ssh-ed25519", key.public_bytes_raw()]
+    else:
+        point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        parts = [b"ecdsa-sha2-nistp256", b"nistp256", point]
+    # RFC 4253, section 6.6, and RFC 5656, section 3.1: each part after its length.
+    blob = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
@@ -87,7 +94,82 @@ def encode(payload: bytes, signature: bytes, keyid: str) -> bytes:
             "signatures": [{"keyid": keyid, "sig": base64.b64encode(signature).decode()}],
         },
     }
-    # Every key and value here is ASCII, for which this is already RFC 8785.
+    return _compact(document)
+
+
+def envelope_of(bundle: bytes) -> bytes:
+    """Return the RFC 8785 bytes of a bundle's envelope, which is what the log holds.
+
+    `jq -cSj .dsseEnvelope` prints the same. The bundle is one that `open_bundle` has opened.
+    """
+    return _compact(json.loads(bundle)["dsseEnvelope"])
+
+
+def bundle_of(envelope: bytes) -> bytes:
+    """Return the bundle around an envelope, as it was before `envelope_of`.
+
+    Raises VerificationError where it is no envelope of one signature; nothing is believed of it
+    before `open_bundle`.
+    """
+    found = _contents(
+        {
+            "mediaType": MEDIA_TYPE,
+            "verificationMaterial": {"publicKey": {"hint": keyid_of(envelope)}},
+            "dsseEnvelope": _strict_json(envelope),
+        }
+    )
+    return encode(found.payload, found.signature, found.keyid)
+
+
+def open_envelope(envelope: bytes, keys: Mapping[str, PublicKey]) -> tuple[str, bytes]:
+    """Return who signed an envelope, and what, if it is one of `keys`, given by fingerprint.
+
+    Steps 1 to 6 of `open_bundle` without a bundle, which is four times as fast: who makes a
+    leaderboard opens 200,000. Raises VerificationError.
+    """
+    try:
+        document = json.loads(envelope[: SIZE_CAP + 1])
+        (signed,) = document["signatures"]
+        keyid, payload = signed["keyid"], base64.b64decode(document["payload"])
+        signature = base64.b64decode(signed["sig"])
+        spelt = _envelope(payload, signature, keyid)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise VerificationError("Step 3, shape: it is no envelope of one signature.") from error
+    if spelt != envelope:
+        raise VerificationError("Step 5, encoding: it is not written as envelopes are written.")
+    if keyid not in keys:
+        raise VerificationError("Step 4, key: it names a key that is not trusted.")
+    try:
+        _verify_signature(keys[keyid], signature, pae(payload))
+    except InvalidSignature as error:
+        raise VerificationError(
+            "Step 6, signature: the key did not sign this content. It was altered, or forged."
+        ) from error
+    return keyid, payload
+
+
+def _envelope(payload: bytes, signature: bytes, keyid: str) -> bytes:
+    """As `envelope_of` of what `encode` returns."""
+    return b'{"payload":"%b","payloadType":"%b","signatures":[{"keyid":%b,"sig":"%b"}]}' % (
+        base64.b64encode(payload),
+        PAYLOAD_TYPE.encode(),
+        json.dumps(keyid).encode(),
+        base64.b64encode(signature),
+    )
+
+
+def keyid_of(envelope: bytes) -> str:
+    """Return which key an envelope names; VerificationError where it names none."""
+    try:
+        return str(_strict_json(envelope)["signatures"][0]["keyid"])
+    except (KeyError, IndexError, TypeError) as error:
+        raise VerificationError(
+            "Step 3, shape: an entry is not an envelope of one signature."
+        ) from error
+
+
+def _compact(document: object) -> bytes:
+    # Every key and value of ours is ASCII, for which this is already RFC 8785.
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
@@ -102,13 +184,8 @@ def open_bundle(raw: bytes, key: PublicKey) -> bytes:
        and no second field in which something unsigned could travel.
     6. The signature over the pre-authentication encoding is that key's.
     """
-    # Step 1
-    if len(raw) > SIZE_CAP:
-        raise VerificationError("Step 1, size: the file is larger than any result.")
-    # Step 2
-    document = _strict_json(raw)
-    # Step 3
-    found = _contents(document)
+    # Steps 1 to 3
+    found = _read(raw)
     # Step 4
     if not found.keyid == found.hint == fingerprint(key):
         raise VerificationError(
@@ -129,6 +206,21 @@ def open_bundle(raw: bytes, key: PublicKey) -> bytes:
             "Step 6, signature: the key did not sign this content. It was altered, or forged."
         ) from error
     return found.payload
+
+
+def named_key(raw: bytes) -> str:
+    """Return which key a bundle names, by steps 1 to 3 of `open_bundle`; nothing proves it yet."""
+    return _read(raw).keyid
+
+
+def _read(raw: bytes) -> Contents:
+    # Step 1
+    if len(raw) > SIZE_CAP:
+        raise VerificationError("Step 1, size: the file is larger than any result.")
+    # Step 2
+    document = _strict_json(raw)
+    # Step 3
+    return _contents(document)
 
 
 def _strict_json(raw: bytes) -> Any:  # noqa: ANN401  # anything JSON can say

@@ -6,17 +6,24 @@ Three steps, and information only falls on the way:
     publish  exact integers -> whole steps of a grid: all that a submission can influence
     derive   whole steps -> every figure of the result, by formulas anyone can repeat
 
-Everything is integer or decimal arithmetic, so the same counts give the same bytes anywhere.
+Everything is integer or decimal arithmetic, so the same counts give the same bytes anywhere. Only
+`count` needs numpy: whoever repeats the rest needs nothing but Python.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
+
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
-
-import numpy as np
-from numpy.typing import NDArray
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from evaluator.errors import OwnerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 PLACES = 10_000
 """Derived figures are rounded half up to 1/10,000: four decimals."""
@@ -147,6 +154,8 @@ def count(
     Raises OwnerError where a class has no tile or no class is rare: its figures would be 0/0,
     and a figure that cannot be computed is an error, never 0.
     """
+    import numpy as np  # noqa: PLC0415  # verification goes without
+
     size = len(classes)
     pairs = labels.astype(np.int64) * size + predictions
     table = np.bincount(pairs, minlength=size * size).reshape(size, size)
@@ -231,6 +240,7 @@ def difference(before: Published, after: Published, grid: Grid, holdout: Holdout
     )
 
 
+@lru_cache(1 << 14)  # the results of one leaderboard repeat few of them
 def wilson(step: int, steps: int, tiles: int) -> tuple[float, float]:
     """Return the 95 % Wilson score interval of the proportion step/steps over `tiles` tiles.
 
@@ -243,6 +253,7 @@ def wilson(step: int, steps: int, tiles: int) -> tuple[float, float]:
         return _decimal(low), _decimal(high)
 
 
+@lru_cache(1 << 14)
 def newcombe(before: int, after: int, steps: int, tiles: int) -> tuple[float, float]:
     """Return the 95 % interval of after/steps - before/steps, each over `tiles` tiles.
 

@@ -1,4 +1,4 @@
-"""Make the data owner's key, and sign results with it.
+"""Make the data owner's keys, of results and of the log, and sign results.
 
 The private key is a PKCS#8 PEM file that only its owner can read. P-256 is what we make, since
 every key service and cosign know it; Ed25519 is accepted. With a passphrase, openssl does the
@@ -29,6 +29,7 @@ from securesystemslib.signer import CryptoSigner, Signer, SSlibKey
 from evaluator.bundle import PAYLOAD_TYPE, encode, fingerprint
 from evaluator.errors import OwnerError
 from evaluator.files import write_new
+from evaluator.log.note import NoteSigner, VerifierKey
 
 ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 
@@ -41,20 +42,40 @@ def generate_key(pem: Path, public: Path, passphrase: bytes | None = None) -> st
     Raises OwnerError where either file exists, the passphrase is unfit, or openssl, which
     encrypts, is missing.
     """
-    for path in (pem, public):
-        if path.exists():
-            raise OwnerError(
-                f"{path} exists already, and a key that signed results must not be replaced. "
-                "Keep it, or move it away and publish the new public key beside the old one."
-            )
+    _require_absent(pem, public)
     key = generate_private_key(SECP256R1())
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     if passphrase is not None:
         private = _encrypt(private, passphrase)
     write_new(pem, private, 0o600)
-    spki = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    write_new(public, spki, 0o644)
+    write_new(public, _spki(key), 0o644)
     return fingerprint(key.public_key())
+
+
+def generate_log_key(
+    pem: Path, vkey: Path, origin: str, passphrase: bytes | None = None
+) -> VerifierKey:
+    """Write a new Ed25519 key of the log `origin` to `pem` (0600), and its public half to `vkey`.
+
+    The public half is one line with the log's name (C2SP signed-note). Raises as `generate_key`.
+    """
+    _require_absent(pem, vkey)
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    if passphrase is not None:
+        private = _encrypt(private, passphrase)
+    signer = NoteSigner(origin, key)
+    write_new(pem, private, 0o600)
+    write_new(vkey, f"{signer.verifier}\n".encode(), 0o644)
+    return signer.verifier
+
+
+def load_log_key(pem: Path, origin: str, passphrase: bytes | None = None) -> NoteSigner:
+    """Return the signer of the log `origin` by the key in `pem`; OwnerError as `load_key`."""
+    key = _parse(pem, _read_private(pem), passphrase)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise OwnerError(f"The log's key {pem} is no Ed25519 key, which witnesses ask for.")
+    return NoteSigner(origin, key)
 
 
 def is_encrypted(pem: Path) -> bool:
@@ -67,6 +88,34 @@ def is_encrypted(pem: Path) -> bool:
 
 def load_key(pem: Path, passphrase: bytes | None = None) -> CryptoSigner:
     """Return the signer of the key in `pem`; OwnerError where it cannot be had, and what to do."""
+    key = _parse(pem, _read_private(pem), passphrase)
+    public = key.public_key()
+    return CryptoSigner(key, SSlibKey.from_crypto(public, keyid=fingerprint(public)))
+
+
+def sign(payload: bytes, signer: Signer) -> bytes:
+    """Return the bundle of `payload`, an in-toto statement in RFC 8785 bytes, with one signature.
+
+    The signer's keyid must be the SSH fingerprint that `load_key` gives it.
+    """
+    signature = Envelope(payload, PAYLOAD_TYPE, {}).sign(signer)
+    return encode(payload, bytes.fromhex(signature.signature), signature.keyid)
+
+
+def _require_absent(*paths: Path) -> None:
+    for path in paths:
+        if path.exists():
+            raise OwnerError(
+                f"{path} exists already, and a key that signed results must not be replaced. "
+                "Keep it; `evaluator key rotate` makes a new key and publishes both."
+            )
+
+
+def _spki(key: PrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _read_private(pem: Path) -> bytes:
     try:
         # Opened once: the mode looked at is that of the bytes read.
         with pem.open("rb") as file:
@@ -80,18 +129,7 @@ def load_key(pem: Path, passphrase: bytes | None = None) -> CryptoSigner:
         raise OwnerError(
             f"The signing key {pem} is open to other users of this host. Run: chmod 600 {pem}"
         )
-    key = _parse(pem, raw, passphrase)
-    public = key.public_key()
-    return CryptoSigner(key, SSlibKey.from_crypto(public, keyid=fingerprint(public)))
-
-
-def sign(payload: bytes, signer: Signer) -> bytes:
-    """Return the bundle of `payload`, an in-toto statement in RFC 8785 bytes, with one signature.
-
-    The signer's keyid must be the SSH fingerprint that `load_key` gives it.
-    """
-    signature = Envelope(payload, PAYLOAD_TYPE, {}).sign(signer)
-    return encode(payload, bytes.fromhex(signature.signature), signature.keyid)
+    return raw
 
 
 def _parse(pem: Path, raw: bytes, passphrase: bytes | None) -> PrivateKey:

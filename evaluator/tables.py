@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluator.predicate import RefusedPhase, ScoredPhase
-from evaluator.verify import commands
+from evaluator.proven import charge_line, leakage_line, sentences
+from evaluator.result import PREDICATE_TYPE
+from evaluator.shell_lines import commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,9 +83,10 @@ def dataset_document(description: Description) -> dict[str, Any]:
 
 def print_record(record: Record) -> None:
     """The scores of a run, and where its documents are."""
-    show(_phase_table(record.result), *_messages(record), _charge_line(record.result))
+    predicate = record.result.model_dump(mode="json", by_alias=True)["predicate"]
+    show(_phase_table(record.result), *_messages(record), charge_line(predicate))
     show(
-        _leakage_line(record.result),
+        leakage_line(predicate),
         f"Signed result: {record.signed}",
         f"Exact counts, for the data owner alone: {record.private}",
     )
@@ -111,35 +114,10 @@ def record_document(record: Record) -> dict[str, Any]:
     }
 
 
-def print_verified(verified: Verified, result: Path, public_key: Path) -> None:
+def print_verified(verified: Verified, result: Path, public_key: Path | None) -> None:
     """What was proven, in sentences, and how to prove the signature without this program."""
-    predicate = verified.result.predicate
-    subject = verified.result.subject[0].digest.sha256
-    show(
-        _phase_table(verified.result),
-        f"Verified: {verified.keyid} signed exactly these bytes.",
-        f"They are about the submission with SHA-256 {subject} of vendor {predicate.vendor}, on "
-        f"{predicate.dataset.holdout_tiles} tiles of dataset version {predicate.dataset.version}.",
-        "Every mean and interval in it follows from the published shares, and some counts of "
-        "tiles give those shares.",
-        _charge_line(verified.result),
-        _leakage_line(verified.result),
-        _wall_line(verified.result),
-        "That is: before the run, a probe image tried each technique on this host, behind the same "
-        "settings, and none got through; residual risks are those that only the host can remove.",
-        "The same signature, checked without this program:",
-        "",
-        *(f"  {line}" for line in commands(result, public_key, predicate.submission)),
-    )
-
-
-def verified_document(verified: Verified) -> dict[str, Any]:
-    """`evaluator verify --json`."""
-    return {
-        "verified": True,
-        "keyid": verified.keyid,
-        "statement": verified.result.model_dump(mode="json", by_alias=True),
-    }
+    table = [_phase_table(verified.result)] if verified.kind == PREDICATE_TYPE else []
+    show(*table, *sentences(verified), *commands(verified, result, public_key))
 
 
 def print_spending(spent: Spending) -> None:
@@ -201,35 +179,6 @@ def spending_document(spent: Spending) -> dict[str, Any]:
             for entry in spent.entries
         ],
     }
-
-
-def _leakage_line(result: Result) -> str:
-    bits = result.predicate.leakage_bits
-    return (
-        f"It can carry at most {bits.run:,} bits about the data, whatever the submission did; all "
-        f"results of this data set so far {bits.dataset:,}, of a budget of {bits.budget:,}."
-    )
-
-
-def _wall_line(result: Result) -> str:
-    wall = result.predicate.sandbox.wall
-    risks = ", ".join(wall.residual) or "none"
-    return f"wall  {wall.verdict}: {len(wall.stopped)} techniques stopped; residual risks: {risks}."
-
-
-def _charge_line(result: Result) -> str:
-    phases, compute = result.predicate.phases, result.predicate.compute
-    charged = {
-        name: getattr(phase, "charge", 0.0)
-        for name, phase in (("baseline", phases.baseline), ("fine-tuned", phases.tuned))
-        if phase
-    }
-    parts = ", ".join(f"{name} {charge:.6g} PF" for name, charge in charged.items())
-    return (
-        f"Charged: {parts}; in steps of {compute.step:.6g} PF, of a budget of "
-        f"{compute.budget:.6g} PF. A CPU counts {compute.cpu_peak:.3g} operations a second"
-        + (f", a GPU {compute.gpu_peak:.3g}." if compute.gpu_peak else ".")
-    )
 
 
 def _phase_table(result: Result) -> Table:

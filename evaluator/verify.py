@@ -1,219 +1,276 @@
-"""Verify a result offline, with the owner's public key and nothing else.
+"""Verify a result or a receipt offline, with the owner's public key and nothing else.
 
-verified = verify(bundle, public_key)     raises VerificationError, or returns the result
-commands(bundle, public_key, submission)  the same check by tools that nobody here wrote
+    verify(bundle, public_key)            who signed it, and that it adds up
+    verify(bundle, trust, proof)          that the key was valid, and where the log has it
+
+`python -m evaluator.verify RESULT` does so where nothing but `cryptography` is installed: this
+module and all that it imports need no more. What was proven in words: `evaluator.proven`.
 """
 
-import json
-import shlex
-from collections.abc import Sequence
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import rfc8785
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from pydantic import ValidationError
-
-from evaluator.bundle import PAYLOAD_TYPE, fingerprint, load_public_key, open_bundle
-from evaluator.errors import VerificationError
-from evaluator.leakage import Account, total
-from evaluator.petaflops import MICRO
-from evaluator.predicate import (
-    Gain,
-    LeakageBits,
-    Predicate,
-    RefusedPhase,
-    ScoredPhase,
-    Submission,
+from evaluator import jcs
+from evaluator.bundle import (
+    SIZE_CAP,
+    PublicKey,
+    envelope_of,
+    fingerprint,
+    load_public_key,
+    named_key,
+    open_bundle,
 )
-from evaluator.result import PREDICATE_TYPE, Result
-from evaluator.scoring import Grid, Holdout, Published, counts_of, difference
+from evaluator.errors import EvaluatorError, OwnerError, VerificationError
+from evaluator.kinds import KINDS
+from evaluator.log.note import open_note
+from evaluator.log.proof import parse_proof, verify_proof
+from evaluator.trust import Trust, TrustedKey, load_trust
 
-EMPTY_TRUSTED_ROOT = (
-    '{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1","tlogs":[],'
-    '"certificateAuthorities":[],"ctlogs":[],"timestampAuthorities":[]}'
-)
-"""For cosign before 3.0.4, which otherwise asks a server for roots that a key makes needless."""
+if TYPE_CHECKING:
+    from evaluator.result import Result
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """Where the log has the statement, and which witnesses had seen it by when (UTC)."""
+
+    origin: str
+    index: int
+    size: int
+    root: bytes
+    witnesses: tuple[tuple[str, datetime], ...]
+    quorum_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A result whose every step held; `keyid` is the fingerprint of the key that signed it."""
+    """A statement whose every step held.
 
-    result: Result
-    keyid: str
+    `keyid` is the fingerprint of the key that signed it and `pem` that key. `logged` is None
+    without a proof. The key was `valid_at` a moment that `witnessed` says whose word it is: that
+    of the witnesses, or the statement's own; None where the key was only given, or no time is
+    known.
+    """
+
+    statement: Json
     payload: bytes
+    keyid: str
+    pem: bytes
+    leaf: bytes
+    logged: Logged | None = None
+    valid_at: datetime | None = None
+    witnessed: bool = False
+
+    @property
+    def predicate(self) -> Json:
+        """What the statement says of its subject."""
+        found: Json = self.statement["predicate"]
+        return found
+
+    @property
+    def kind(self) -> str:
+        """What kind of statement it is: the predicate's type."""
+        return str(self.statement["predicateType"])
+
+    @property
+    def result(self) -> Result:
+        """The result by its models, where pydantic is installed and it is one."""
+        from evaluator.result import Result  # noqa: PLC0415  # needed by none who verifies
+
+        return Result.parse(self.payload)
 
 
-def verify(raw: bytes, public_key: bytes) -> Verified:
-    """Return the result in the bundle `raw` if the PEM `public_key` signed it and it adds up.
+def verify(raw: bytes, believed: bytes | Trust, proof: bytes | None = None) -> Verified:
+    """Return the statement in the bundle `raw` if it was signed, adds up, and stands in the log.
+
+    `believed` is the signer's public key as PEM, or a trust file's values; `proof` is the
+    statement's .tlog-proof, for which there must be the latter.
 
     1 to 6. The bundle: see `evaluator.bundle.open_bundle`.
     7. The payload is RFC 8785: the one spelling of what it says.
-    8. It is a result by docs/result.schema.json, and its lists of classes agree.
-    9. The independent figures of each phase lie on the published grid, and some counts give them.
-    10. Every other figure, intervals and gains included, follows from those.
-    11. Charges are whole steps, together no more than the budget.
-    12. The leakage bits of the run follow; those of the data set are what the ledger said.
+    8. It is a statement of a known kind by its schema, and its parts agree.
+    9 to 12. What it says adds up: see `evaluator.arithmetic` for a result.
+    13. The log has it: see `evaluator.log.proof.verify_proof`, which counts witnesses too.
+    14. It was in that log, after what it refers to.
+    15. Its key was valid when a quorum of witnesses had seen it; without them, at its own time.
 
     Raises VerificationError naming the step that failed.
     """
-    key = load_public_key(public_key)
     # Steps 1 to 6
+    trusted = trusted_key(raw, believed) if isinstance(believed, Trust) else None
+    pem = trusted.pem if trusted else bytes(believed)  # type: ignore[arg-type]  # PEM where not Trust
+    key, keyid = _opened(pem)
     payload = open_bundle(raw, key)
-    # Step 7
-    _require_canonical(payload)
-    # Step 8
-    result = _parse(payload)
-    # Steps 9 and 10
-    _require_figures(result.predicate)
-    # Step 11
-    _require_charges(result.predicate)
-    # Step 12
-    _require_leakage(result.predicate)
-    return Verified(result, fingerprint(key), payload)
-
-
-def _require_canonical(payload: bytes) -> None:
-    try:
-        canonical = rfc8785.dumps(json.loads(payload))
-    except (ValueError, RecursionError) as error:
-        raise VerificationError("Step 7, payload: what was signed is not strict JSON.") from error
-    if canonical != payload:
-        raise VerificationError("Step 7, payload: what was signed is not in RFC 8785 form.")
-
-
-def _parse(payload: bytes) -> Result:
-    try:
-        return Result.parse(payload)
-    except ValidationError as error:
-        raise VerificationError(
-            f"Step 8, schema: what was signed is not a result of type {PREDICATE_TYPE}. "
-            "It may be another kind of statement, or from a later version of this program."
-        ) from error
-
-
-def _require_figures(predicate: Predicate) -> None:
-    grid, holdout, phases = predicate.grid.grid(), predicate.dataset.holdout(), predicate.phases
-    scored = [phase for phase in phases.all() if isinstance(phase, ScoredPhase)]
-    shares = [_on_grid(phase, grid, holdout) for phase in scored]
-    for phase, published in zip(scored, shares, strict=True):
-        _require_possible(published, grid, holdout)
-        if phase != ScoredPhase.of(published, grid, holdout, phase.charge):
-            raise VerificationError(
-                "Step 10, derived figures: a mean or an interval does not follow from the "
-                "published figures."
+    # Steps 7 to 12
+    statement = read_statement(payload)
+    envelope = envelope_of(raw)
+    leaf = hashlib.sha256(b"\0" + envelope).digest()
+    if trusted is None or not isinstance(believed, Trust):
+        if proof is not None:
+            raise OwnerError(
+                "A log proof is checked by the keys of the log and its witnesses: give --trust."
             )
-    if phases.gain and phases.gain != Gain.of(difference(shares[0], shares[1], grid, holdout)):
-        raise VerificationError(
-            "Step 10, derived figures: a gain does not follow from the figures of the two phases."
-        )
+        return Verified(statement, payload, keyid, pem, leaf)
+    # Steps 13 and 14
+    logged = _logged(statement, envelope, believed, proof) if proof is not None else None
+    # Step 15
+    witnessed = logged.quorum_at if logged else None
+    at = witnessed or _own_time(statement)
+    _require_valid(trusted, at, "its witnesses had seen it" if witnessed else "it says itself")
+    return Verified(statement, payload, keyid, pem, leaf, logged, at, witnessed is not None)
 
 
-def _require_charges(predicate: Predicate) -> None:
-    compute = predicate.compute
-    charges = [
-        round(phase.charge * MICRO)
-        for phase in predicate.phases.all()
-        if not isinstance(phase, RefusedPhase)
-    ]
-    whole = all(charge % round(compute.step * MICRO) == 0 for charge in charges)
-    if not whole or sum(charges) > round(compute.budget * MICRO):
-        raise VerificationError(
-            "Step 11, charges: a charge is no whole number of steps, or they pass the budget."
-        )
+@lru_cache(1 << 6)  # a board reads 100,000 statements by a few keys
+def _opened(pem: bytes) -> tuple[PublicKey, str]:
+    key = load_public_key(pem)
+    return key, fingerprint(key)
 
 
-def _on_grid(phase: ScoredPhase, grid: Grid, holdout: Holdout) -> Published:
-    """Return the published figures as steps of the grid, which each of them must be."""
-    if {*phase.recall} != {*holdout.classes}:
-        raise VerificationError("Step 9, grid: the recalls are not one for each class.")
-    recall = [phase.recall[name] for name in holdout.classes]
-    return Published(
-        accuracy=_steps(phase.accuracy, grid.accuracy),
-        recall=tuple(_steps(value, grid.recall) for value in recall),
-        rare_accuracy=_steps(phase.rare_accuracy, grid.rare_accuracy),
-    )
+def trusted_key(raw: bytes, trust: Trust) -> TrustedKey:
+    """Return the trusted key that the bundle names; that it has signed is proven by step 6.
 
-
-def _steps(value: float, steps: int) -> int:
-    step = round(value * steps)
-    if step / steps != value:
-        raise VerificationError("Step 9, grid: a figure is not a whole number of grid steps.")
-    return step
-
-
-def _require_possible(published: Published, grid: Grid, holdout: Holdout) -> None:
-    """Require counts that give these figures: of all tiles, of each class, and of the sums.
-
-    Without class sizes only the accuracy can be held to this.
+    Raises VerificationError where the bundle is none, or names a key that is not trusted.
     """
-    everything = counts_of(published.accuracy, grid.accuracy, holdout.tiles)
-    possible = bool(everything)
-    if holdout.class_sizes is not None:
-        pairs = zip(published.recall, holdout.class_sizes, strict=True)
-        single = [counts_of(step, grid.recall, tiles) for step, tiles in pairs]
-        rare_tiles = sum(holdout.class_sizes[index] for index in holdout.rare_indexes)
-        together = counts_of(published.rare_accuracy, grid.rare_accuracy, rare_tiles)
-        possible = _sum_meets(single, everything) and _sum_meets(
-            [single[index] for index in holdout.rare_indexes], together
-        )
-    if not possible:
+    key = trust.key(named_key(raw))
+    if key is None:
         raise VerificationError(
-            "Step 9, counts: no predictions on a holdout of this size give these figures."
+            "Step 4, key: the result names a key that the trust file does not. "
+            "Ask the data owner which key signed it, and over which channel you can trust."
         )
+    return key
 
 
-def _sum_meets(parts: Sequence[range], whole: range) -> bool:
-    """Whether one count from each of `parts` can add up to one in `whole`."""
-    if not whole or not all(parts):
-        return False
-    low, high = sum(part[0] for part in parts), sum(part[-1] for part in parts)
-    return low <= whole[-1] and whole[0] <= high
+def read_statement(payload: bytes) -> Json:
+    """Return what was signed if it is a statement that adds up: steps 7 to 12 of `verify`.
 
-
-def _require_leakage(predicate: Predicate) -> None:
-    """Require the run's bits to follow; of the sum over all runs only the ledger can know."""
-    stated = predicate.leakage_bits
-    before = Account(total(stated.dataset, -stated.run), stated.budget)
-    if stated != LeakageBits.of(predicate.phases, predicate, before):
-        raise VerificationError(
-            "Step 12, leakage: the bits stated do not follow from the grid, the holdout and the "
-            "release slots."
-        )
-
-
-def commands(bundle: Path, public_key: Path, submission: Submission) -> list[str]:
-    """Return shell commands, ready to paste, that check the signature without this program.
-
-    First openssl with jq; then cosign before and since 3.0.4, which also compare the subject
-    with a file of those bytes: the submission as handed in, or the image's manifest or config.
-    All of them say who signed; only step 7 onwards says that the figures add up. Raises
-    VerificationError where the key is no key, OSError where it cannot be read.
+    Raises VerificationError naming the step.
     """
-    key = load_public_key(public_key.read_bytes())
-    file, pem = shlex.quote(str(bundle)), shlex.quote(str(public_key))
-    as_handed_in = "model.onnx" if submission.kind == "onnx" else "image.tar"
-    blob = as_handed_in if submission.digest_of == "file" else f"{submission.digest_of}.json"
-    openssl = (
-        "openssl pkeyutl -verify -pubin -inkey {} -rawin -in pae -sigfile sig"
-        if isinstance(key, Ed25519PublicKey)
-        else "openssl dgst -sha256 -verify {} -signature sig pae"
+    try:
+        statement = jcs.read(payload)
+    except (ValueError, RecursionError) as error:
+        raise VerificationError(
+            "Step 7, payload: what was signed is not strict JSON in RFC 8785 form."
+        ) from error
+    name = statement.get("predicateType") if isinstance(statement, dict) else None
+    kind = KINDS.get(name) if isinstance(name, str) else None
+    if kind is None or not kind.fits(statement):
+        raise VerificationError(
+            "Step 8, schema: what was signed is no result, and no other statement of this "
+            "program. It may be of another kind, or from a later version."
+        )
+    kind.require_sums(statement["predicate"])
+    found: Json = statement
+    return found
+
+
+def _logged(statement: Json, envelope: bytes, trust: Trust, proof: bytes) -> Logged:
+    try:
+        proven = verify_proof(proof, envelope, trust.log, trust.witnesses, trust.quorum)
+    except VerificationError as error:
+        raise VerificationError(f"Step 13, log: {error}") from error
+    checkpoint = proven.checkpoint
+    kind = KINDS[statement["predicateType"]]
+    after, origin = kind.refers_to(statement["predicate"])
+    if after >= proven.index or origin not in {None, checkpoint.origin}:
+        raise VerificationError(
+            "Step 14, log: the statement refers to a later entry than itself, or to another log."
+        )
+    opened = open_note(parse_proof(proof).note, [trust.log, *trust.witnesses])
+    seen = sorted(
+        (_utc(signature.timestamp), signature.key.name)
+        for signature in opened.signatures
+        if signature.timestamp is not None
     )
-    cosign = (
-        f"cosign verify-blob-attestation --key {pem} --bundle {file} --type {PREDICATE_TYPE} "
-        "--insecure-ignore-tlog=true"
+    # Those who came before it may be wrong together: they are fewer than the quorum.
+    reached = proven.timestamps[max(trust.quorum, 1) - 1] if proven.timestamps else None
+    return Logged(
+        checkpoint.origin,
+        proven.index,
+        checkpoint.size,
+        checkpoint.root,
+        tuple((name, at) for at, name in seen),
+        None if reached is None else _utc(reached),
     )
-    length = '"$(wc -c < payload)"'
-    return [
-        "# openssl and jq: the signature, over DSSE's pre-authentication encoding",
-        f"jq -rj .dsseEnvelope.payload {file} | base64 -d > payload",
-        f"jq -rj '.dsseEnvelope.signatures[0].sig' {file} | base64 -d > sig",
-        f"printf 'DSSEv1 {len(PAYLOAD_TYPE)} {PAYLOAD_TYPE} %d ' {length} | cat - payload > pae",
-        openssl.format(pem),
-        f"# cosign before 3.0.4: the signature, and that {blob} is the subject",
-        f"printf '%s' {shlex.quote(EMPTY_TRUSTED_ROOT)} > empty-root.json",
-        f"{cosign} --new-bundle-format --trusted-root empty-root.json {blob}",
-        "# cosign 3.0.4 or later: the same",
-        f"{cosign} {blob}",
-    ]
+
+
+def _utc(seconds: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise VerificationError("Step 13, log: a witness states an impossible time.") from error
+
+
+def _own_time(statement: Json) -> datetime | None:
+    """When the statement says that it was made or released; None where it does not."""
+    text = KINDS[statement["predicateType"]].own_time(statement["predicate"])
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _require_valid(key: TrustedKey, at: datetime | None, whose: str) -> None:
+    """Step 15; of a statement without any time only that its key was never in other hands."""
+    if at is None:
+        if key.compromised:
+            raise VerificationError(
+                "Step 15, key: its key fell into other hands, and no witness says that this was "
+                "signed before. Ask for a log proof with cosignatures."
+            )
+        return
+    if at < key.not_before or (key.not_after and at > key.not_after):
+        raise VerificationError(
+            f"Step 15, key: {key.keyid} was not valid on {at:%Y-%m-%d %H:%M:%S} UTC, when {whose}."
+        )
+    if key.compromised and at >= key.compromised:
+        raise VerificationError(
+            f"Step 15, key: {key.keyid} may have been in other hands on {at:%Y-%m-%d %H:%M:%S} "
+            f"UTC, when {whose}."
+        )
+
+
+def read_bounded(path: Path) -> bytes:
+    """Return a file, or as much of it as shows that it is larger than any of ours."""
+    try:
+        with path.open("rb") as file:
+            return file.read(SIZE_CAP + 1)
+    except OSError as error:
+        raise OwnerError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run `python -m evaluator.verify`: 0 where all held, 4 where not, 2 for a wrong use."""
+    from evaluator.proven import sentences  # noqa: PLC0415  # it needs this module
+    from evaluator.shell_lines import commands  # noqa: PLC0415  # likewise
+
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluator.verify",
+        description="Check who signed RESULT, that it adds up, and that the log has it.",
+    )
+    parser.add_argument("result", type=Path, help="RUN.sigstore.json or a receipt")
+    parser.add_argument("--proof", type=Path, help="its .tlog-proof")
+    whom = parser.add_mutually_exclusive_group(required=True)
+    whom.add_argument("--trust", type=Path, help="the owner's trust.toml")
+    whom.add_argument("--key", type=Path, help="the owner's public key (PEM) alone")
+    given = parser.parse_args(arguments)
+    try:
+        believed = load_trust(read_bounded(given.trust)) if given.trust else read_bounded(given.key)
+        proof = read_bounded(given.proof) if given.proof else None
+        verified = verify(read_bounded(given.result), believed, proof)
+    except EvaluatorError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return 4 if isinstance(error, VerificationError) else 2
+    lines = [*sentences(verified), *commands(verified, given.result, given.key)]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

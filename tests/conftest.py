@@ -69,11 +69,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Count a skipped Docker, gVisor or interop test as failed in CI: unseen is untested."""
+    """Count a skipped test of another program as failed in CI: unseen is untested."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]  # pluggy's, untyped here
     marks = {mark.name for mark in item.iter_markers()}
-    if IN_CI and report.skipped and marks & {"docker", "gvisor", "interop"}:
+    if IN_CI and report.skipped and marks & {"browser", "docker", "gvisor", "interop"}:
         report.outcome = "failed"
         report.longrepr = f"skipped in CI: {report.longrepr}"
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,14 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import VerificationError as LibraryError
+from securesystemslib.signer import SSlibKey
 
-from evaluator.predicate import Submission
+from evaluator.bundle import fingerprint, load_public_key, pae
+from evaluator.shell_lines import commands
 from evaluator.signing import generate_key, load_key, sign
-from evaluator.verify import commands, verify
+from evaluator.verify import Verified, verify
 
 pytestmark = pytest.mark.interop
 
@@ -104,23 +109,31 @@ def run(signed: Signed, *command: str | Path, **environment: str) -> bool:
     return done.returncode == 0
 
 
-def paste(signed: Signed, tools: Path, start: int, stop: int) -> bool:
-    """Whether some of the lines that `commands` prints say yes, pasted into a shell."""
-    lines = commands(signed.bundle, signed.key, Submission(kind="onnx", digest_of="file"))[
-        start:stop
-    ]
+def paste(signed: Signed, tools: Path, *headings: str) -> bool:
+    """Whether the lines that `commands` prints below some headings say yes, pasted into a shell.
+
+    They are printed for the result as it was signed, whatever became of the file since.
+    """
+    pem = signed.key.read_bytes()
+    verified = Verified(signed.statement, b"", "", pem, bytes(32))
+    shown, lines = commands(verified, signed.bundle, signed.key), ["set -eu"]
+    below = ""
+    for line in shown:
+        below = line if line.startswith("# ") else below
+        lines += [line] if below.startswith(headings) else []
+    assert sum(line.startswith("# ") for line in lines) == len(headings)
     path = f"{tools / 'bin'}:{os.environ['PATH']}"
-    return run(signed, "sh", "-c", "\n".join(["set -eu", *lines]), PATH=path)
+    return run(signed, "sh", "-c", "\n".join(lines), PATH=path)
 
 
 def openssl(signed: Signed, tools: Path) -> bool:
     """Run the printed lines for openssl and jq."""
-    return paste(signed, tools, 0, 5)
+    return paste(signed, tools, "# openssl")
 
 
 def cosign(signed: Signed, tools: Path) -> bool:
     """Run the printed lines for the cosign that Debian ships."""
-    return paste(signed, tools, 5, 8)
+    return paste(signed, tools, "# cosign before")
 
 
 def node(signed: Signed, tools: Path) -> bool:
@@ -129,12 +142,28 @@ def node(signed: Signed, tools: Path) -> bool:
     return run(signed, "node", program, signed.bundle, signed.key, NODE_PATH=modules)
 
 
+def securesystemslib(signed: Signed, _: Path) -> bool:
+    """Ask the library of python-tuf and in-toto, whose key has the name that the envelope says."""
+    # It takes apart what it is given.
+    document = deepcopy(json.loads(signed.bundle.read_bytes())["dsseEnvelope"])
+    public = load_public_key(signed.key.read_bytes())
+    key = SSlibKey.from_crypto(public, keyid=fingerprint(public))
+    envelope = Envelope.from_dict(document)
+    assert envelope.pae() == pae(envelope.payload)
+    try:
+        return [*envelope.verify([key], 1)] == [key.keyid]
+    except LibraryError:
+        return False
+
+
 def script(signed: Signed, _: Path) -> bool:
     """Run docs/verify.sh with the submission."""
     return run(signed, "sh", ROOT / "docs/verify.sh", signed.bundle, signed.key, "model.onnx")
 
 
-each_verifier = pytest.mark.parametrize("verifier", [openssl, cosign, node, script])
+each_verifier = pytest.mark.parametrize(
+    "verifier", [openssl, cosign, node, securesystemslib, script]
+)
 
 
 @each_verifier
@@ -202,3 +231,35 @@ def test_cosign_skips_a_signature_with_any_other_keyid(signed: Signed, tools: Pa
     assert not cosign(signed, tools)
     assert openssl(signed, tools)
     assert node(signed, tools)
+
+
+def test_oras_puts_a_result_beside_its_image_and_finds_it(signed: Signed, tools: Path) -> None:
+    """The printed lines, with a layout in a folder for a registry."""
+    oras = f"{tools / 'bin' / 'oras'}"
+    pushed = "push --oci-layout registry/image:v1 model.onnx:application/vnd.onnx"
+    kind = "--artifact-type application/vnd.onnx"
+    shell = f"{oras} {pushed} {kind} && {oras} resolve --oci-layout registry/image:v1"
+    done = subprocess.run(
+        ["sh", "-c", shell], cwd=signed.folder, capture_output=True, text=True, check=True
+    )
+    digest = done.stdout.split("sha256:")[-1].strip()
+    signed.statement["subject"][0]["digest"]["sha256"] = digest
+    signed.statement["predicate"]["submission"] = {"kind": "image", "digest_of": "manifest"}
+    signed.sign()
+    verified = verify(signed.bundle.read_bytes(), signed.key.read_bytes())
+    shown = commands(verified, signed.bundle, signed.key)
+    lines = "\n".join(shown[shown.index(next(line for line in shown if "# oras" in line)) :])
+    layout = lines.replace("REGISTRY/NAME", f"'{signed.folder.parent}'/registry/image")
+    for verb in ("attach", "discover", "pull"):
+        layout = layout.replace(f"oras {verb}", f"oras {verb} --oci-layout")
+    (signed.folder / "registry").rename(signed.folder.parent / "registry")
+    (signed.folder / "elsewhere").mkdir()
+
+    assert run(
+        signed,
+        "sh",
+        "-c",
+        f"set -eu; cd elsewhere\n{layout}",
+        PATH=f"{tools / 'bin'}:{os.environ['PATH']}",
+    )
+    assert (signed.folder / "elsewhere" / "result.json").read_bytes() == signed.bundle.read_bytes()
