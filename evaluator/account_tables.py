@@ -119,7 +119,7 @@ def print_vendors(vendors: Iterable[Vendor]) -> None:
     table = Table(title="vendors")
     table.add_column("vendor")
     table.add_column("added")
-    for name in ("submissions", "per day", "PF", "fee"):
+    for name in ("submissions", "per day", "PF", "fee", "price per km2"):
         table.add_column(name, justify="right")
     for vendor in vendors:
         special = _special(vendor).values()
@@ -140,6 +140,7 @@ def _special(vendor: Vendor) -> dict[str, int | str | None]:
         "per_day": vendor.per_day,
         "petaflops": None if compute is None else amount(compute),
         "fee": None if fee is None else money(fee),
+        "price_per_km2": vendor.price,
     }
 
 

@@ -102,7 +102,7 @@ class Ledger(LedgerView):
             self.vendor(vendor.name)
             self._connection.execute(
                 "UPDATE vendors SET submissions = ?, per_day = ?, micro_petaflops = ?, "
-                "fee_cents = ? WHERE name = ?",
+                "fee_cents = ?, price = ? WHERE name = ?",
                 (*_special(vendor), vendor.name),
             )
 
@@ -248,6 +248,14 @@ class Ledger(LedgerView):
             )
             self._write_outcome(run, bits, statuses, micro_petaflops, 0)
 
+    # The log
+
+    def note(self, name: str, position: int) -> None:
+        """Say that the log has an entry of this name; what it had first stays."""
+        with self._writing():
+            query = "INSERT OR IGNORE INTO logged VALUES (?, ?)"
+            self._connection.execute(query, (name, position))
+
     # Steps
 
     def _step(self, run: str, to: RunState, reason: str = "") -> RunRow:
@@ -298,7 +306,7 @@ class Ledger(LedgerView):
 
     def _insert_vendor(self, vendor: Vendor) -> None:
         values = (vendor.name, _now(), *_special(vendor))
-        self._connection.execute("INSERT INTO vendors VALUES (?, ?, ?, ?, ?, ?)", values)
+        self._connection.execute("INSERT INTO vendors VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -308,8 +316,9 @@ class Ledger(LedgerView):
             yield
 
 
-def _special(vendor: Vendor) -> tuple[int | None, ...]:
-    return vendor.submissions, vendor.per_day, vendor.micro_petaflops, vendor.fee_cents
+def _special(vendor: Vendor) -> tuple[int | str | None, ...]:
+    limits = vendor.submissions, vendor.per_day, vendor.micro_petaflops
+    return *limits, vendor.fee_cents, vendor.price
 
 
 def _refused(statuses: Statuses) -> bool:

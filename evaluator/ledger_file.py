@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-FORMAT = 2
+FORMAT = 3
 """PRAGMA user_version: what another version of this program would count differently.
 
-1 had one table, of bits. 0 is a file that was just made.
+2 knew no log and no prices, 1 had one table, of bits. 0 is a file that was just made.
 """
 
 BUSY_SECONDS = 30.0
@@ -114,6 +114,13 @@ CREATE TABLE runs (
     "CREATE INDEX open_runs ON runs (vendor) WHERE state IN ('reserved', 'settled')",
 )
 
+# What of the log is known here, by `Entry.name`; the log itself is the truth, and fills this anew.
+_TO_3 = (
+    "ALTER TABLE vendors ADD COLUMN price TEXT CHECK (price GLOB '[0-9]*')",
+    "CREATE TABLE logged (name TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT",
+    "CREATE INDEX logged_at ON logged (position)",
+)
+
 # A row that was still reserved may have been settled too (format 1 did not tell): as settled it
 # can be released where its signed file is there, and be aborted where it is not.
 _FROM_1 = (
@@ -130,7 +137,7 @@ FROM leakage ORDER BY rowid
 """,
     "DROP TABLE leakage",
 )
-_STEPS = {0: _SCHEMA, 1: _FROM_1}
+_STEPS = {0: (*_SCHEMA, *_TO_3), 1: (*_FROM_1, *_TO_3), 2: _TO_3}
 """What makes a file of each earlier format one of this."""
 
 

@@ -63,13 +63,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """A vendor, and what differs for it from the rules of the workspace (None: nothing)."""
+    """A vendor, and what differs for it from the rules of the workspace (None: nothing).
+
+    `price` is what it asks for a licence, for each square kilometre: decimals, as it gave them.
+    """
 
     name: str
     submissions: int | None = None
     per_day: int | None = None
     micro_petaflops: int | None = None
     fee_cents: int | None = None
+    price: str | None = None
     added: str = ""
 
     def limits(self, usual: Limits) -> Limits:

@@ -52,7 +52,7 @@ class LedgerView:
 
     def vendors(self) -> tuple[Vendor, ...]:
         """Return all vendors, by name."""
-        columns = "name, submissions, per_day, micro_petaflops, fee_cents, added"
+        columns = "name, submissions, per_day, micro_petaflops, fee_cents, price, added"
         rows = self._all(f"SELECT {columns} FROM vendors ORDER BY name")  # noqa: S608 - a literal
         return tuple(Vendor(*row) for row in rows)
 
@@ -125,6 +125,58 @@ class LedgerView:
             f"AND state NOT IN {_FREE}"
         )
         return int(self._connection.execute(query, (vendor, str(first), str(last))).fetchone()[0])
+
+    # What of the log is known here, by `evaluator.log.entries.Entry.name`
+
+    def position(self, name: str) -> int | None:
+        """Return where the log has the entry of this name, or None where it has none."""
+        row = self._one("SELECT position FROM logged WHERE name = ?", name)
+        return int(row[0]) if row else None
+
+    def names(self) -> dict[str, int]:
+        """Return the position of every entry that is known here, by its name."""
+        return dict(self._all("SELECT name, position FROM logged"))
+
+    def positions(self, kind: str) -> tuple[int, ...]:
+        """Return where the log has entries of a kind, in order."""
+        query = "SELECT position FROM logged WHERE name GLOB ? ORDER BY position"
+        return tuple(int(row[0]) for row in self._all(query, f"{kind}/*"))
+
+    def logged(self) -> int:
+        """Return how much of the log is known here: all of it below this position."""
+        row = self._connection.execute("SELECT COALESCE(MAX(position) + 1, 0) FROM logged")
+        return int(row.fetchone()[0])
+
+    def unlogged(self) -> tuple[tuple[int, RunRow | SubmissionRow], ...]:
+        """Return what has ended and whose end the log does not have.
+
+        Each is a released run, an aborted run of the owner's own, or an aborted submission, with
+        the position at which it was received, and they come in that order.
+        """
+        received = {
+            name.partition("/")[2]: position
+            for name, position in self._all(
+                "SELECT name, position FROM logged WHERE name GLOB 'received/*' AND NOT EXISTS "
+                "(SELECT 1 FROM logged AS ends WHERE ends.name = 'end/' || logged.position)"
+            )
+        }
+        ended = ((position, self._ended(key)) for key, position in received.items())
+        pairs = [(at, row) for at, row in ended if row is not None]
+        return tuple(sorted(pairs, key=lambda pair: pair[0]))
+
+    def _ended(self, received: str) -> RunRow | SubmissionRow | None:
+        """Return how something ended that the log has by this name, or None."""
+        run = received.removeprefix("run-")
+        if run != received:
+            found: tuple[RunRow | SubmissionRow, ...] = self._runs(
+                "run = ? AND state IN ('released', 'aborted')", run
+            )
+        else:
+            found = self._runs("submission = ? AND state = 'released'", received)
+            found = found or self._submissions(
+                "submissions.id = ? AND submissions.state = 'aborted'", received
+            )
+        return found[0] if found else None
 
     def waiting(self, number: int, vendor: str) -> str | None:
         """Return the day of a submission of this vendor, or None where it is not queued."""

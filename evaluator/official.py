@@ -30,6 +30,7 @@ from evaluator.evaluate import evaluate
 from evaluator.gpu_self_test import gpu_scrub
 from evaluator.images import build_holder, build_onnx_runner, build_onnx_trainer
 from evaluator.job import Images, Job
+from evaluator.journal import log_adapted, log_started
 from evaluator.ledger import TakenError, open_ledger
 from evaluator.queue import (
     drop_ended,
@@ -48,10 +49,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from securesystemslib.signer import Signer
-
     from evaluator.ledger import Queued
+    from evaluator.predicate import LogPosition
     from evaluator.queue import Request
+    from evaluator.signers import Signers
     from evaluator.workspace import Settings, Workspace
     from sandbox import Frame, Outcome, Spec
 
@@ -79,7 +80,7 @@ class Told:
     charged: Callable[[float], None] | None = None
 
 
-def run_officially(workspace: Workspace, request: Request, signer: Signer, told: Told) -> Record:
+def run_officially(workspace: Workspace, request: Request, signers: Signers, told: Told) -> Record:
     """Hand a submission in, evaluate it on the workspace's holdout, and write its signed result.
 
     Raises OwnerError or SandboxError with nothing written and nothing charged; a submission that
@@ -88,7 +89,7 @@ def run_officially(workspace: Workspace, request: Request, signer: Signer, told:
     settings = workspace.settings()
     _require_runnable(settings)
     with (
-        handed_in(workspace, request, told.say) as handed,
+        handed_in(workspace, request, signers, told.say) as handed,
         _slot(workspace, settings, told) as slot,
     ):
         # It waits in the queue for no longer than an instant, so that no `work` takes it first.
@@ -96,13 +97,13 @@ def run_officially(workspace: Workspace, request: Request, signer: Signer, told:
             enqueue(workspace, handed)
 
         try:
-            return _run(workspace, settings, handed.queued, signer, told, slot, enter)
+            return _run(workspace, settings, handed.queued, signers, told, slot, enter)
         finally:
             with sandbox.uninterrupted():
                 drop_ended(workspace, handed.queued.id)
 
 
-def run_next(workspace: Workspace, signer: Signer, told: Told) -> Record | None:
+def run_next(workspace: Workspace, signers: Signers, told: Told) -> Record | None:
     """Evaluate the submission whose turn it is; None where nobody waits."""
     settings = workspace.settings()
     with _slot(workspace, settings, told) as slot:
@@ -112,7 +113,7 @@ def run_next(workspace: Workspace, signer: Signer, told: Told) -> Record | None:
             if queued is None:
                 return None
             try:
-                return _run(workspace, settings, queued, signer, told, slot)
+                return _run(workspace, settings, queued, signers, told, slot)
             except TakenError:
                 continue  # another slot was faster
             except _SpentError as error:
@@ -123,7 +124,7 @@ def run_next(workspace: Workspace, signer: Signer, told: Told) -> Record | None:
                     drop_ended(workspace, queued.id)
 
 
-def run_adapted(workspace: Workspace, run: str, signer: Signer, told: Told) -> Record:
+def run_adapted(workspace: Workspace, run: str, signers: Signers, told: Told) -> Record:
     """Predict on today's holdout with the model that the training of `run` left, and sign it.
 
     It is the owner's own run: it takes no quota and is charged to nobody, but its bits count.
@@ -133,7 +134,8 @@ def run_adapted(workspace: Workspace, run: str, signer: Signer, told: Told) -> R
         adapted = open_adapted(workspace, run)
         with _scratch(workspace) as (name, scratch):
             job = _job(workspace, settings, adapted.vendor, name, scratch, told, slot)
-            issuer = _issuer(workspace, settings, adapted.vendor, signer)
+            entered = log_adapted(workspace, signers, name, adapted, run)
+            issuer = _issuer(workspace, settings, adapted.vendor, signers, entered)
             compute = replace(job.compute, left=issuer.budget)  # whatever the vendor has left
             job = replace(job, adapted=adapted.model, compute=compute)
             with sandbox.gpu_locks(job.gpus), reserved(issuer, job):
@@ -146,7 +148,7 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run is made of
     workspace: Workspace,
     settings: Settings,
     queued: Queued,
-    signer: Signer,
+    signers: Signers,
     told: Told,
     slot: int,
     enter: Callable[[], None] | None = None,
@@ -167,7 +169,8 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run is made of
             job.policy.limits("train", job.cpus, job.memory)
         if not job.compute.left:
             raise _SpentError
-        issuer = _issuer(workspace, settings, queued.vendor, signer)
+        entered = log_started(workspace, signers, queued)
+        issuer = _issuer(workspace, settings, queued.vendor, signers, entered)
         if enter:
             enter()
         with sandbox.gpu_locks(job.gpus), reserved(issuer, job, queued.id):
@@ -296,11 +299,26 @@ def _scratch(workspace: Workspace) -> Iterator[tuple[str, Path]]:
                 shutil.rmtree(path)
 
 
-def _issuer(workspace: Workspace, settings: Settings, vendor: str, signer: Signer) -> Issuer:
+def _issuer(
+    workspace: Workspace,
+    settings: Settings,
+    vendor: str,
+    signers: Signers,
+    entered: LogPosition,
+) -> Issuer:
     usual = limits_of(settings)
     with open_ledger(workspace.ledger) as ledger:
         budget = ledger.vendor(vendor).limits(usual).micro_petaflops
-    return Issuer(workspace, settings.publish, vendor, signer, usual, budget, settings.fees.cents)
+    return Issuer(
+        workspace=workspace,
+        publish=settings.publish,
+        vendor=vendor,
+        signer=signers.result,
+        log=entered,
+        limits=usual,
+        budget=budget,
+        fee_cents=settings.fees.cents,
+    )
 
 
 def _compute(

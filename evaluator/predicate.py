@@ -54,7 +54,11 @@ Change = Annotated[float, Field(ge=-1, le=1)]
 ChangeInterval = tuple[Change, Change]
 RunName = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Petaflops = Annotated[float, Field(ge=0, le=1e9), AfterValidator(in_micro)]
+SomePetaflops = Annotated[float, Field(gt=0, le=1e9), AfterValidator(in_micro)]
 Peak = Annotated[float, Field(gt=0)]
+VendorName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Origin = Annotated[str, Field(pattern=r"^[!-*,-~]{1,200}$")]
+"""The name of a log: printable ASCII without a space or a plus (C2SP signed-note)."""
 
 
 class Model(BaseModel):
@@ -174,8 +178,8 @@ class Compute(Model):
     up to whole steps: `evaluator.compute` has the formula.
     """
 
-    budget: Annotated[Petaflops, Field(gt=0)]
-    step: Annotated[Petaflops, Field(gt=0)]
+    budget: SomePetaflops
+    step: SomePetaflops
     cpu_peak: Peak
     gpu_peak: Peak | None
 
@@ -333,11 +337,26 @@ class Release(Model):
         return 3600 * self.every_hours
 
 
+class LogPosition(Model):
+    """Which log this run is in: `received` is the position of its submission's own entry."""
+
+    origin: Origin
+    received: Annotated[int, Field(ge=0)]
+
+
+class Offer(Model):
+    """What a vendor asks for a licence, for each square kilometre."""
+
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    per_km2: Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,4})?$")]
+
+
 class About(Model):
     """What a result says whatever came of the run."""
 
     run: RunName
-    vendor: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    vendor: VendorName
+    log: LogPosition
     release: Release
     submission: Submission
     evaluator: Evaluator

@@ -23,6 +23,7 @@ from evaluator.admission import PULLED, Received, receive
 from evaluator.admission_policy import load_admission_policy
 from evaluator.dataset.sealed import open_dataset
 from evaluator.errors import OwnerError
+from evaluator.journal import log_received
 from evaluator.ledger import Limits, Queued, TakenError, open_ledger
 from evaluator.petaflops import MICRO
 from evaluator.recipe import read_recipe
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from evaluator.ledger import Ledger
     from evaluator.ledger_rows import Reason
+    from evaluator.signers import Signers
     from evaluator.submission import Submission
     from evaluator.workspace import Settings, Workspace
 
@@ -59,12 +61,14 @@ class Handed:
     received: Received
 
 
-def submit(workspace: Workspace, request: Request, say: Callable[[str], None]) -> int:
+def submit(
+    workspace: Workspace, request: Request, signers: Signers, say: Callable[[str], None]
+) -> int:
     """Take a submission in and return its number; nothing of it has run yet.
 
     Raises OwnerError where no slot is left, Refused for its recipe; then nothing is kept.
     """
-    with handed_in(workspace, request, say) as handed:
+    with handed_in(workspace, request, signers, say) as handed:
         enqueue(workspace, handed)
         return handed.queued.id
 
@@ -77,9 +81,9 @@ def enqueue(workspace: Workspace, handed: Handed) -> None:
 
 @contextmanager
 def handed_in(
-    workspace: Workspace, request: Request, say: Callable[[str], None]
+    workspace: Workspace, request: Request, signers: Signers, say: Callable[[str], None]
 ) -> Iterator[Handed]:
-    """A submission with its slot of the quotas, both given back where the block fails."""
+    """A submission in the log, with its slot of the quotas, given back where the block fails."""
     settings = workspace.settings()
     require_vendor_name(request.vendor)
     phases = _phases(workspace, request.phases)
@@ -92,20 +96,19 @@ def handed_in(
         say("Receiving the submission ...")
         largest = settings.limits.submission_bytes
         received = receive(request.submission, folder(workspace, number), largest)
-        yield Handed(
-            Queued(
-                id=number,
-                vendor=request.vendor,
-                phases=phases,
-                kind=received.kind,
-                digest_of=received.digest_of,
-                sha256=received.sha256,
-                size=received.size,
-                content=received.content,
-                recipe=recipe,
-            ),
-            received,
+        queued = Queued(
+            id=number,
+            vendor=request.vendor,
+            phases=phases,
+            kind=received.kind,
+            digest_of=received.digest_of,
+            sha256=received.sha256,
+            size=received.size,
+            content=received.content,
+            recipe=recipe,
         )
+        log_received(workspace, signers, queued)
+        yield Handed(queued, received)
 
 
 def _phases(

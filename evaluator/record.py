@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import sandbox
 from evaluator import __version__, leakage
+from evaluator.bundle import named_key
 from evaluator.errors import OwnerError, VerificationError
 from evaluator.files import sync, write_new
 from evaluator.ledger import open_ledger
@@ -42,6 +43,7 @@ from evaluator.queue import reason
 from evaluator.result import Result, private_document
 from evaluator.signing import sign
 from evaluator.spending import longest_run, most_bits, published_holdout
+from evaluator.trust import load_trust
 from evaluator.verify import verify
 
 if TYPE_CHECKING:
@@ -54,8 +56,8 @@ if TYPE_CHECKING:
     from evaluator.evaluate import Evaluation
     from evaluator.job import Job
     from evaluator.ledger import Ledger, Limits, RunRow
-    from evaluator.ledger_rows import Reason
-    from evaluator.predicate import Predicate
+    from evaluator.ledger_rows import Reason, Statuses
+    from evaluator.predicate import LogPosition, Predicate
     from evaluator.proof import Proof
     from evaluator.workspace import Publish, Workspace
 
@@ -74,13 +76,15 @@ class Record:
 class Issuer:
     """Who signs about whom, where the documents go, and what the vendor may use and owes.
 
-    `budget` is the vendor's, in micro-petaflops, and `limits` the workspace's.
+    `log` is where the log has the submission. `budget` is the vendor's, in micro-petaflops, and
+    `limits` the workspace's.
     """
 
     workspace: Workspace
     publish: Publish
     vendor: str
     signer: Signer
+    log: LogPosition
     limits: Limits
     budget: int
     fee_cents: int
@@ -168,13 +172,14 @@ def _end(
 
 def _adopt(path: Path, workspace: Workspace, ledger: Ledger) -> None:
     found = _own(path, workspace)
+    statuses, charges = outcome_of(found)
     ledger.adopt(
         found.run,
         found.vendor,
         found.dataset.version,
         found.leakage_bits.run,
-        statuses=_statuses(found),
-        micro_petaflops=_charges(found),
+        statuses=statuses,
+        micro_petaflops=charges,
         day=dt.datetime.fromisoformat(found.release.at).date(),
     )
 
@@ -182,13 +187,17 @@ def _adopt(path: Path, workspace: Workspace, ledger: Ledger) -> None:
 def _own(path: Path, workspace: Workspace) -> Predicate:
     """What a signed result says; OwnerError unless it is this workspace's, under its own name."""
     unknown = OwnerError(
-        f"The ledger does not know {path}, and keys/signing.pub does not verify it as the result "
-        "of that name, so its bits cannot be counted. Restore ledger.sqlite from a backup, or move "
+        f"The ledger does not know {path}, and no key in keys/ verifies it as the result of that "
+        "name, so its bits cannot be counted. Restore ledger.sqlite from a backup, or move "
         "that file away."
     )
     try:
-        found = verify(path.read_bytes(), workspace.public_key.read_bytes()).result.predicate
-    except (OSError, VerificationError) as error:
+        raw, trust = path.read_bytes(), load_trust(workspace.trust.read_bytes())
+        key = trust.key(named_key(raw))  # whenever that was: a clock may have been wrong
+        if key is None:
+            raise unknown
+        found = verify(raw, key.pem).result.predicate
+    except (OSError, OwnerError, VerificationError) as error:
         raise unknown from error
     if workspace.result(found.vendor, found.run) != path:
         raise unknown
@@ -197,11 +206,15 @@ def _own(path: Path, workspace: Workspace) -> Predicate:
 
 def _settle(ledger: Ledger, found: Predicate, fee_cents: int) -> None:
     """Lower what was set aside for a run to what its result states."""
-    bits = found.leakage_bits.run
-    ledger.settle(found.run, bits, _statuses(found), _charges(found), fee_cents)
+    ledger.settle(found.run, found.leakage_bits.run, *outcome_of(found), fee_cents)
 
 
-def _statuses(found: Predicate) -> tuple[str | None, str | None]:
+def outcome_of(found: Predicate) -> tuple[Statuses, tuple[int, int]]:
+    """Return what the ledger has of a result: statuses, and charges in micro-petaflops."""
+    return _statuses(found), _charges(found)
+
+
+def _statuses(found: Predicate) -> Statuses:
     baseline, tuned = found.phases.baseline, found.phases.tuned
     return (baseline.status if baseline else None, tuned.status if tuned else None)
 
@@ -235,6 +248,7 @@ def _about(job: Job, issuer: Issuer, received: Received) -> About:
     return About(
         run=job.run,
         vendor=issuer.vendor,
+        log=issuer.log,
         release=Release(
             at=leakage.release_time(time.time(), publish.release_every_hours * 3600),
             every_hours=publish.release_every_hours,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -143,6 +144,8 @@ class Publish(_Section):
     recall_steps: int = Field(ge=1, le=10_000)
     rare_accuracy_steps: int = Field(ge=1, le=10_000)
     charge_steps: int = Field(ge=1, le=10_000)
+    rank_by: Literal["accuracy", "macro_recall", "rare_accuracy", "rare_recall"]
+    suppress_below: int = Field(ge=2, le=1_000_000)
 
     def grid(self) -> Grid:
         """The grid of the published figures; OwnerError where a step is no exact decimal."""
@@ -160,6 +163,27 @@ class Publish(_Section):
         return step
 
 
+class Witness(_Section):
+    """Somebody who signs that the log only grew: where it answers, and its key."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[!-~]{1,200}$")]
+    key: Annotated[str, Field(pattern=r"^[!-~]{1,300}$")]
+
+
+class LogRules(_Section):
+    """The public log; `quorum` witnesses must have signed what is published."""
+
+    origin: Annotated[str, Field(pattern=r"^[!-*,-~]{1,200}$")]
+    witnesses: list[Witness]
+    quorum: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _reachable(self) -> LogRules:
+        if self.quorum > len(self.witnesses):
+            raise ValueError("the quorum is larger than the number of witnesses")
+        return self
+
+
 class Settings(_Section):
     """evaluator.toml, whole: an unknown or missing key is an error."""
 
@@ -170,6 +194,7 @@ class Settings(_Section):
     resources: Resources
     training: TrainingRules
     publish: Publish
+    log: LogRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +219,31 @@ class Workspace:
         return self.root / "keys" / "signing.pub"
 
     @property
+    def log_key(self) -> Path:
+        """The private key of the log, which signs its checkpoints."""
+        return self.root / "keys" / "log.pem"
+
+    @property
+    def log_vkey(self) -> Path:
+        """The log's public key with its name, as verifiers of logs write it."""
+        return self.root / "keys" / "log.vkey"
+
+    @property
+    def trust(self) -> Path:
+        """Which keys were valid when, the log, and its witnesses."""
+        return self.root / "keys" / "trust.toml"
+
+    @property
+    def retired_keys(self) -> Path:
+        """Pairs that signed once, a directory for each."""
+        return self.root / "keys" / "retired"
+
+    @property
+    def coming_key(self) -> Path:
+        """A change of the key that has begun and not ended."""
+        return self.root / "keys" / "coming"
+
+    @property
     def scratch(self) -> Path:
         """Files of the run in progress; swept before the next."""
         return self.root / "tmp"
@@ -207,6 +257,25 @@ class Workspace:
     def admission_policy(self) -> Path:
         """The operator's own copy of the admission policy."""
         return self.root / "policies" / "admission.toml"
+
+    @property
+    def log(self) -> Path:
+        """The whole public log, entries included: the owner's until it is published."""
+        return self.root / "log"
+
+    @property
+    def checked(self) -> Path:
+        """Up to where the log's entries have been checked, for a board: a notice to itself."""
+        return self.root / "checked.json"
+
+    @property
+    def public(self) -> Path:
+        """What may be served to anyone."""
+        return self.root / "public"
+
+    def outbox(self, vendor: str) -> Path:
+        """What a vendor receives: its own entries of the log, and proofs that they are in it."""
+        return self.root / "outbox" / vendor
 
     @property
     def wall(self) -> Path:
@@ -276,13 +345,27 @@ class Workspace:
             raise OwnerError(f"{path} is not as it must be:\n{problems}") from error
 
 
+_DIRECTORIES = (
+    "data",
+    "keys",
+    "log",
+    "outbox",
+    "policies",
+    "private",
+    "public",
+    "queue",
+    "results",
+    "tmp",
+)
+
+
 def init(root: Path, *, class_sizes: bool) -> Workspace:
     """Make the directories and the commented settings of a new workspace."""
     if (root / CONFIG).exists():
         raise OwnerError(f"{root} is a workspace already; edit its {CONFIG} instead.")
     workspace = Workspace(root)
     try:
-        for name in ("", "data", "keys", "results", "private", "tmp", "queue", "policies"):
+        for name in ("", *_DIRECTORIES):
             (root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         for policy in (workspace.sandbox_policy, workspace.admission_policy):
             shutil.copyfile(shipped("policies") / policy.name, policy)
@@ -306,6 +389,7 @@ def _settings_text(*, class_sizes: bool) -> str:
         gpus=1 if gpu else 0,
         gpu_note="" if gpu else "  # none was found on this host when this file was written",
         class_sizes="true" if class_sizes else "false",
+        origin=f"submission-evaluator.example/{secrets.token_hex(8)}",
     )
 
 

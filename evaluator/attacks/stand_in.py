@@ -20,6 +20,7 @@ from evaluator.evaluate import Evaluation, evaluate
 from evaluator.job import Images, Job
 from evaluator.ledger import Vendor, open_ledger
 from evaluator.onnx_check import RECORD
+from evaluator.predicate import LogPosition
 from evaluator.proof import Proof
 from evaluator.queue import limits_of
 from evaluator.record import Issuer, reserve, write_record
@@ -156,7 +157,8 @@ def published(phase: Phase, bench: Bench, tuned: Phase | None = None) -> dict[st
         job = replace(job, phases="both", images=images)
     settings = workspace.settings()
     key, limits = load_key(workspace.key), limits_of(settings)
-    issuer = Issuer(workspace, settings.publish, VENDOR, key, limits, _BUDGET, 0)
+    log = LogPosition(origin=settings.log.origin, received=0)
+    issuer = Issuer(workspace, settings.publish, VENDOR, key, log, limits, _BUDGET, 0)
     reserve(issuer, job)
     record = write_record(issuer, job, _received(job), Evaluation(phase, tuned))
     document: dict[str, Any] = json.loads(record.result.payload())["predicate"]

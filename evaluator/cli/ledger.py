@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from evaluator.cli.options import json_option, print_json, say, workspace_option
+from evaluator.errors import OwnerError
 from evaluator.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
     from evaluator.accounts import Terms
     from evaluator.ledger import Vendor
+
+
+PRICE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,4})?")
 
 
 class Amount(click.ParamType[int]):
@@ -67,6 +72,7 @@ def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
     """What may differ for one vendor."""
     count, compute, fee = click.IntRange(min=0), Amount(6), Amount(2)
     for option in (
+        click.option("--price", help="What the vendor asks for a licence, for each km2; public."),
         click.option("--fee", type=fee, help="Of one submission, instead of the workspace's."),
         click.option("--petaflops", type=compute, help="Compute in the window, likewise."),
         click.option("--per-day", type=count, help="Submissions on one day, likewise."),
@@ -101,11 +107,11 @@ def vendors() -> None:
 @click.argument("name")
 @_limit_options
 @workspace_option
-def add_command(name: str, workspace: Path, **limits: int | None) -> None:
+def add_command(name: str, workspace: Path, price: str | None, **limits: int | None) -> None:
     """Let vendor NAME submit; limits that are not given are the workspace's."""
     from evaluator.ledger import open_ledger
 
-    vendor = _vendor(name, limits, Workspace(workspace))
+    vendor = _vendor(name, limits, price, Workspace(workspace))
     with open_ledger(Workspace(workspace).ledger) as ledger:
         ledger.add_vendor(vendor)
     say(f"{name} may submit; `evaluator vendors show {name}` says how much.")
@@ -115,11 +121,11 @@ def add_command(name: str, workspace: Path, **limits: int | None) -> None:
 @click.argument("name")
 @_limit_options
 @workspace_option
-def change_command(name: str, workspace: Path, **limits: int | None) -> None:
+def change_command(name: str, workspace: Path, price: str | None, **limits: int | None) -> None:
     """Set what differs for vendor NAME; limits that are not given become the workspace's."""
     from evaluator.ledger import open_ledger
 
-    vendor = _vendor(name, limits, Workspace(workspace))
+    vendor = _vendor(name, limits, price, Workspace(workspace))
     with open_ledger(Workspace(workspace).ledger) as ledger:
         ledger.change_vendor(vendor)
     say(f"Changed; `evaluator vendors show {name}` says what holds now.")
@@ -235,13 +241,17 @@ def _terms(workspace: Workspace) -> Terms:
     return terms_of(workspace.settings())
 
 
-def _vendor(name: str, limits: Mapping[str, int | None], workspace: Workspace) -> Vendor:
+def _vendor(
+    name: str, limits: Mapping[str, int | None], price: str | None, workspace: Workspace
+) -> Vendor:
     """A vendor by the options of `_limit_options`; OwnerError unless charges can be whole steps."""
     from evaluator.ledger import Vendor
 
+    if price is not None and not PRICE.fullmatch(price):
+        raise OwnerError("A price is a decimal such as 0.25, with at most four decimals.")
     compute = limits["petaflops"]
     workspace.settings().publish.charge_step(compute or 0)
-    return Vendor(name, limits["submissions"], limits["per_day"], compute, limits["fee"])
+    return Vendor(name, limits["submissions"], limits["per_day"], compute, limits["fee"], price)
 
 
 def _now() -> datetime:

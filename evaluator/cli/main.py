@@ -11,20 +11,24 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from evaluator import __version__
+from evaluator.cli.board import COMMANDS as BOARD
 from evaluator.cli.calibrate import calibrate_command
 from evaluator.cli.data import data, images
+from evaluator.cli.decide import COMMANDS as DECIDE
 from evaluator.cli.doctor import doctor_command
+from evaluator.cli.keys import key
 from evaluator.cli.leakage import leakage_command
 from evaluator.cli.ledger import COMMANDS as ACCOUNTS
+from evaluator.cli.log import COMMANDS as LOG
 from evaluator.cli.options import say
 from evaluator.cli.runs import (
     SUBMISSION_FAILED,
     init_command,
     run_command,
     submit_command,
-    verify_command,
     work_command,
 )
+from evaluator.cli.verify import verify_command
 from evaluator.errors import EvaluatorError, SubmissionError, VerificationError
 
 if TYPE_CHECKING:
@@ -61,6 +65,10 @@ COMMANDS = (
     work_command,
     *ACCOUNTS,
     leakage_command,
+    *LOG,
+    *BOARD,
+    *DECIDE,
+    key,
     verify_command,
 )
 for command in COMMANDS:

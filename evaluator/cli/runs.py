@@ -1,30 +1,30 @@
-"""`evaluator init`, `run`, `submit`, `work`, `verify`: from an empty directory to a result."""
+"""`evaluator init`, `run`, `submit`, `work`: from an empty directory to a signed result."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import click
 
 from evaluator.cli.options import (
     json_option,
+    open_signers,
     passphrase_option,
     print_json,
     read_passphrase,
     say,
+    signer_options,
     workspace_option,
 )
-from evaluator.errors import OwnerError
-from evaluator.workspace import Workspace, init
+from evaluator.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from securesystemslib.signer import Signer
-
+    from evaluator.cli.options import Signing
     from evaluator.official import Told
     from evaluator.queue import Request
     from evaluator.record import Record
@@ -45,7 +45,7 @@ def init_command(
     directory: Path, *, class_sizes: bool | None, passphrase_file: Path | None
 ) -> None:
     """Make a workspace: settings to edit, and a new signing key."""
-    from evaluator.signing import generate_key
+    from evaluator.founding import found
 
     if class_sizes is None:
         class_sizes = sys.stdin.isatty() and click.confirm(
@@ -62,12 +62,12 @@ def init_command(
             err=True,
         )
         passphrase = typed.encode() or None
-    workspace = init(directory, class_sizes=class_sizes)
-    fingerprint = generate_key(workspace.key, workspace.public_key, passphrase)
+    founded = found(directory, class_sizes=class_sizes, passphrase=passphrase)
     say(f"{directory} is a workspace. Its rules are in evaluator.toml: read them through.")
-    say(f"Results will be signed by {fingerprint}; vendors verify with keys/signing.pub.")
+    say(f"Results will be signed by {founded.keyid}; give vendors keys/trust.toml, by a channel")
+    say("that they can trust: it has the keys of results and of the log.")
     if passphrase is None:
-        say("The signing key has no passphrase; only its file permissions protect it.")
+        say("The keys have no passphrase; only their file permissions protect them.")
     say(f"Next: evaluator data import TILES --holdout 0.2 --workspace {directory}")
 
 
@@ -95,7 +95,7 @@ recipe_option = click.option(
     metavar="RUN",
     help="Instead of a SUBMISSION: predict with the model that the training of RUN left.",
 )
-@passphrase_option
+@signer_options
 @json_option
 @workspace_option
 @click.pass_context
@@ -107,9 +107,9 @@ def run_command(  # noqa: PLR0913 - one per option of the command
     phase: Literal["baseline", "both"] | None,
     recipe: Path | None,
     adapted: str | None,
-    passphrase_file: Path | None,
     workspace: Path,
     as_json: bool,
+    **signing: Unpack[Signing],
 ) -> None:
     """Evaluate SUBMISSION on the holdout and write its signed result.
 
@@ -123,12 +123,12 @@ def run_command(  # noqa: PLR0913 - one per option of the command
     if adapted and (submission or vendor or phase or recipe):
         raise click.UsageError("--adapted stands alone: the run says the rest.")
     request = None if adapted else _request(submission, vendor, phase, recipe)
-    signer = _signer(owned, passphrase_file)
+    signers = open_signers(owned, **signing)
     with _told() as told:
         if request is None:
-            record = run_adapted(owned, str(adapted), signer, told)
+            record = run_adapted(owned, str(adapted), signers, told)
         else:
-            record = run_officially(owned, request, signer, told)
+            record = run_officially(owned, request, signers, told)
     _print_record(record, as_json=as_json)
     context.exit(_exit_code(record))
 
@@ -138,6 +138,7 @@ def run_command(  # noqa: PLR0913 - one per option of the command
 @vendor_option
 @phase_option
 @recipe_option
+@signer_options
 @json_option
 @workspace_option
 def submit_command(  # noqa: PLR0913 - one per option of the command
@@ -148,26 +149,34 @@ def submit_command(  # noqa: PLR0913 - one per option of the command
     recipe: Path | None,
     workspace: Path,
     as_json: bool,
+    **signing: Unpack[Signing],
 ) -> None:
-    """Hand SUBMISSION in: it takes a slot of its vendor's quota, and waits for `work`."""
+    """Hand SUBMISSION in: it takes a slot of its vendor's quota, and waits for `work`.
+
+    Its vendor's receipt, the log's entry and a proof that it is there, lies in outbox/VENDOR.
+    """
     from evaluator.progress import stages
     from evaluator.queue import submit
 
+    owned, request = Workspace(workspace), _request(submission, vendor, phase, recipe)
+    signers = open_signers(owned, **signing)
     with stages() as stage:
-        number = submit(Workspace(workspace), _request(submission, vendor, phase, recipe), stage)
+        number = submit(owned, request, signers, stage)
+    receipt = owned.outbox(request.vendor) / f"submission-{number}.sigstore.json"
     if as_json:
-        print_json({"submission": number})
+        print_json({"submission": number, "receipt": str(receipt)})
     else:
         click.echo(f"Submission {number} waits for its run; `evaluator work` takes it.")
+        click.echo(f"Receipt for its vendor: {receipt}, and the .tlog-proof beside it")
 
 
 @click.command("work")
 @click.option("--wait", is_flag=True, help="Go on waiting when nobody waits any more.")
-@passphrase_option
+@signer_options
 @workspace_option
 @click.pass_context
 def work_command(
-    context: click.Context, *, wait: bool, passphrase_file: Path | None, workspace: Path
+    context: click.Context, *, wait: bool, workspace: Path, **signing: Unpack[Signing]
 ) -> None:
     """Run what waits, fair between vendors, one after the other; one of these for each slot.
 
@@ -179,11 +188,11 @@ def work_command(
     from evaluator.official import run_next
 
     owned = Workspace(workspace)
-    signer = _signer(owned, passphrase_file)
+    signers = open_signers(owned, **signing)
     failed = False
     while True:
         with _told() as told:
-            record = run_next(owned, signer, told)
+            record = run_next(owned, signers, told)
         if record is not None:
             _print_record(record, as_json=False)
             failed |= bool(_exit_code(record))
@@ -237,42 +246,3 @@ def _print_record(record: Record, *, as_json: bool) -> None:
 
 def _exit_code(record: Record) -> int:
     return 0 if all(phase.counts for phase in record.evaluation.phases) else SUBMISSION_FAILED
-
-
-@click.command("verify")
-@click.argument("result", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--key",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The evaluator's public key (default: that of the workspace).",
-)
-@json_option
-@workspace_option
-def verify_command(result: Path, key: Path | None, workspace: Path, *, as_json: bool) -> None:
-    """Check who signed RESULT, and that every figure in it follows from the published ones."""
-    from evaluator.bundle import SIZE_CAP
-    from evaluator.tables import print_verified, verified_document
-    from evaluator.verify import verify
-
-    public = key or Workspace(workspace).public_key
-    if not public.is_file():
-        raise OwnerError("Whose signature? Give the evaluator's public key with --key.")
-    with result.open("rb") as file:
-        raw = file.read(SIZE_CAP + 1)  # one more than any result has: enough to refuse it
-    verified = verify(raw, public.read_bytes())
-    if as_json:
-        print_json(verified_document(verified))
-    else:
-        print_verified(verified, result, public)
-
-
-def _signer(workspace: Workspace, passphrase_file: Path | None) -> Signer:
-    """The workspace's key, opened before anything runs."""
-    from evaluator.signing import is_encrypted, load_key
-
-    workspace.settings()  # "not a workspace" is clearer than "no key"
-    passphrase = read_passphrase(passphrase_file)
-    if passphrase is None and sys.stdin.isatty() and is_encrypted(workspace.key):
-        prompt = "Passphrase of the signing key"
-        passphrase = click.prompt(prompt, hide_input=True, err=True).encode()
-    return load_key(workspace.key, passphrase)

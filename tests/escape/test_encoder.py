@@ -29,6 +29,7 @@ from evaluator.predicate import (
     Dataset,
     DigestSet,
     Evaluator,
+    LogPosition,
     Policy,
     Release,
     Sandbox,
@@ -58,6 +59,7 @@ def about(
     return About(
         run="0" * 16,
         vendor="acme",
+        log=LogPosition(origin="log.example/farm", received=3),
         release=Release(at=release_time(slot * DAY, DAY), every_hours=24, longest_seconds=LONGEST),
         submission=Submission(kind="image", digest_of="file"),
         evaluator=Evaluator(version="1"),

@@ -338,6 +338,7 @@ def test_vendors_are_added_changed_and_listed(run: Callable[..., str]) -> None:
         "per_day": None,
         "petaflops": "12.5",
         "fee": "1.20",
+        "price_per_km2": None,
     }
     assert shown["own_limits"] == {
         "vendor": "yard",
@@ -345,6 +346,7 @@ def test_vendors_are_added_changed_and_listed(run: Callable[..., str]) -> None:
         "per_day": 1,
         "petaflops": None,
         "fee": None,
+        "price_per_km2": None,
     }
     assert (shown["fee"], shown["today"]) == ("2.50", {"used": 0, "limit": 1})
     assert "as all" in run("vendors", "list")
@@ -411,3 +413,11 @@ def test_petaflops_are_printed_exactly(number: int, text: str) -> None:
 def test_money_is_printed_exactly(cents: int, text: str) -> None:
     """Whole cents, always two."""
     assert money(cents) == text
+
+
+def test_a_vendors_price_is_a_decimal_or_refused(run: Callable[..., str]) -> None:
+    """It becomes public with the vendor's submissions, so nothing else can be in it."""
+    run("vendors", "add", "yard", "--price", "0.25")
+    assert json.loads(run("vendors", "list", "--json"))["vendors"][1]["price_per_km2"] == "0.25"
+    with pytest.raises(OwnerError, match="A price is a decimal"):
+        run("vendors", "change", "yard", "--price", "cheap")

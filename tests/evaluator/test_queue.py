@@ -17,11 +17,14 @@ import pytest
 from evaluator import queue
 from evaluator.dataset.importing import ImportRules, import_tiles
 from evaluator.errors import OwnerError, Refused
+from evaluator.founding import found
 from evaluator.ledger import Ledger, SubmissionRow, Vendor, open_ledger
 from evaluator.queue import Request, drop, folder, give_back, limits_of, submit, sweep
 from evaluator.recipe import Recipe
+from evaluator.signers import Signers
+from evaluator.signing import load_key, load_log_key
 from evaluator.submission import Submission
-from evaluator.workspace import CONFIG, Workspace, init
+from evaluator.workspace import CONFIG, Workspace
 from sandbox import SandboxError
 
 if TYPE_CHECKING:
@@ -36,7 +39,7 @@ TIB = 2**40
 @pytest.fixture
 def farm(tmp_path: Path, class_folders: Callable[..., Path]) -> Workspace:
     """A workspace of sixteen tiles, half of them held out, that knows one vendor."""
-    workspace = init(tmp_path / "farm", class_sizes=False)
+    workspace = found(tmp_path / "farm", class_sizes=False).workspace
     change(workspace, "submissions_per_day = 5", "submissions_per_day = 50")
     change(workspace, "submission_bytes = 21_474_836_480", "submission_bytes = 1_048_576")
     source = class_folders({"barley": 10, "corn": 6})
@@ -45,6 +48,12 @@ def farm(tmp_path: Path, class_folders: Callable[..., Path]) -> Workspace:
     with open_ledger(workspace.ledger) as ledger:
         ledger.add_vendor(Vendor("acme"))
     return workspace
+
+
+def signers(workspace: Workspace) -> Signers:
+    """The workspace's two keys."""
+    origin = workspace.settings().log.origin
+    return Signers(load_key(workspace.key), load_log_key(workspace.log_key, origin))
 
 
 @pytest.fixture
@@ -104,7 +113,7 @@ def slots(workspace: Workspace) -> int:
 def test_a_submission_is_copied_and_waits(farm: Workspace, model: Path) -> None:
     """The vendor's own file may change or go; the copy is read by no other user."""
     told: list[str] = []
-    number = submit(farm, request(model), told.append)
+    number = submit(farm, request(model), signers(farm), told.append)
     model.unlink()
     place = folder(farm, number)
     copy = place / "submission"
@@ -124,7 +133,7 @@ def test_a_submission_is_copied_and_waits(farm: Workspace, model: Path) -> None:
 
 def test_each_submission_has_a_folder_of_its_own(farm: Workspace, model: Path) -> None:
     """The same bytes twice are two submissions."""
-    numbers = [submit(farm, request(model), say) for _ in range(2)]
+    numbers = [submit(farm, request(model), signers(farm), say) for _ in range(2)]
 
     assert folders(farm) == [str(number) for number in numbers]
     assert states(farm) == ["queued", "queued"]
@@ -134,7 +143,7 @@ def test_a_larger_file_is_measured_and_not_kept(farm: Workspace, tmp_path: Path)
     """It will be refused by its size, so no more than the limit of it is copied."""
     path = tmp_path / "large.onnx"
     path.write_bytes(bytes(3 * 2**20))
-    number = submit(farm, request(path), say)
+    number = submit(farm, request(path), signers(farm), say)
 
     (row,) = rows(farm)
     assert (row.id, row.size) == (number, 3 * 2**20)
@@ -146,7 +155,7 @@ def test_both_phases_are_run_unless_the_baseline_alone_is_asked_for(
     farm: Workspace, model: Path, asked: str | None, phases: str
 ) -> None:
     """Where there are training tiles."""
-    submit(farm, request(model, phases=asked), say)
+    submit(farm, request(model, phases=asked), signers(farm), say)
 
     assert [row.phases for row in rows(farm)] == [phases]
 
@@ -157,9 +166,9 @@ def test_without_training_tiles_there_is_the_baseline_alone(
     """And nothing is kept of a submission that asks for more."""
     source, rules = tmp_path / "source", ImportRules(rare=1)
     import_tiles(farm.data, source, rules, holdout=16, progress=lambda *_: None)
-    submit(farm, request(model), say)
+    submit(farm, request(model), signers(farm), say)
     with pytest.raises(OwnerError, match="no training tiles"):
-        submit(farm, request(model, phases="both"), say)
+        submit(farm, request(model, phases="both"), signers(farm), say)
 
     assert [row.phases for row in rows(farm)] == ["baseline"]
     assert len(folders(farm)) == 1
@@ -171,7 +180,7 @@ def test_without_training_tiles_there_is_the_baseline_alone(
 def test_a_recipe_is_kept_in_our_own_spelling(farm: Workspace, model: Path) -> None:
     """Never in the vendor's: two spellings of one recipe are one, with every default in it."""
     for raw in (b'{"epochs": 3}', b' {\n"epochs":3,"batch_size": 64}\n'):
-        submit(farm, request(model, raw), say)
+        submit(farm, request(model, raw), signers(farm), say)
     with open_ledger(farm.ledger) as ledger:
         kept = [ledger.queued(row.id).recipe for row in ledger.submissions()]
 
@@ -184,7 +193,7 @@ def test_a_recipe_is_kept_in_our_own_spelling(farm: Workspace, model: Path) -> N
 def test_a_recipe_that_is_refused_keeps_nothing(farm: Workspace, model: Path, raw: bytes) -> None:
     """It takes no slot, and its words are ours."""
     with pytest.raises(Refused) as refused:
-        submit(farm, request(model, raw), say)
+        submit(farm, request(model, raw), signers(farm), say)
 
     assert refused.value.rule == "EVA401"
     assert (rows(farm), folders(farm)) == ([], [])
@@ -193,7 +202,7 @@ def test_a_recipe_that_is_refused_keeps_nothing(farm: Workspace, model: Path, ra
 def test_a_recipe_needs_a_training(farm: Workspace, model: Path) -> None:
     """Otherwise it would be dropped without a word."""
     with pytest.raises(OwnerError, match="A recipe is for training"):
-        submit(farm, request(model, b"{}", phases="baseline"), say)
+        submit(farm, request(model, b"{}", phases="baseline"), signers(farm), say)
 
     assert (rows(farm), folders(farm)) == ([], [])
 
@@ -204,9 +213,9 @@ def test_a_recipe_needs_a_training(farm: Workspace, model: Path) -> None:
 def test_beyond_the_quota_nothing_is_kept(farm: Workspace, model: Path) -> None:
     """Five are taken; of the sixth there is no row, no folder and no copy."""
     for _ in range(5):
-        submit(farm, request(model), say)
+        submit(farm, request(model), signers(farm), say)
     with pytest.raises(OwnerError, match="acme has used 5 of 5 submissions"):
-        submit(farm, request(model), say)
+        submit(farm, request(model), signers(farm), say)
 
     assert states(farm) == ["queued"] * 5
     assert len(folders(farm)) == 5
@@ -219,7 +228,7 @@ def test_outside_the_window_nothing_is_kept(farm: Workspace, model: Path, closes
     change(farm, f"closes = {window.closes}", f"closes = {closes}")
     change(farm, f"opens = {window.opens}", f"opens = {closes[:-1]}1")
     with pytest.raises(OwnerError, match="The window is"):
-        submit(farm, request(model), say)
+        submit(farm, request(model), signers(farm), say)
 
     assert (rows(farm), folders(farm)) == ([], [])
 
@@ -227,7 +236,7 @@ def test_outside_the_window_nothing_is_kept(farm: Workspace, model: Path, closes
 def test_an_unknown_vendor_hands_nothing_in(farm: Workspace, model: Path) -> None:
     """The operator is told how to add it."""
     with pytest.raises(OwnerError, match="evaluator vendors add zenith"):
-        submit(farm, request(model, vendor="zenith"), say)
+        submit(farm, request(model, vendor="zenith"), signers(farm), say)
 
     assert (rows(farm), folders(farm)) == ([], [])
 
@@ -254,7 +263,7 @@ def test_of_twenty_at_once_the_quota_takes_five(farm: Workspace, model: Path) ->
 
 def _tried(farm: Workspace, model: Path) -> int:
     try:
-        submit(farm, request(model), say)
+        submit(farm, request(model), signers(farm), say)
     except OwnerError:
         return 2
     return 0
@@ -281,7 +290,7 @@ def receiving(farm: Workspace, tmp_path: Path) -> Iterator[tuple[int, Path]]:
     path = tmp_path / "endless.onnx"
     with path.open("wb") as file:
         file.truncate(TIB)
-    child = forked(lambda: submit(farm, request(path), say) and 0)
+    child = forked(lambda: submit(farm, request(path), signers(farm), say) and 0)
     copy = folder(farm, 1) / "submission"
     try:
         end = time.monotonic() + 30
@@ -345,7 +354,7 @@ def test_a_kill_at_any_step_leaves_a_submission_that_waits_or_none(
 
         def work(wanted: int = wanted) -> int:
             kill_at(wanted)
-            return submit(farm, request(model), say) and 0
+            return submit(farm, request(model), signers(farm), say) and 0
 
         before, (_, status) = rows(farm), os.waitpid(forked(work), 0)
         sweep(farm)
@@ -389,10 +398,10 @@ def test_an_interrupted_receive_gives_its_slot_back(
     with monkeypatch.context() as patch:
         patch.setattr(queue, "receive", half)
         with pytest.raises(type(trouble)):
-            submit(farm, request(model), say)
+            submit(farm, request(model), signers(farm), say)
     assert (states(farm), slots(farm), folders(farm)) == ([f"aborted {why}"], 0, [])
 
-    submit(farm, request(model), say)
+    submit(farm, request(model), signers(farm), say)
     assert states(farm) == [f"aborted {why}", "queued"]
 
 
@@ -400,7 +409,7 @@ def test_a_folder_that_cannot_be_made_gives_the_slot_back(farm: Workspace, model
     """The disk's trouble is nobody's submission."""
     (farm.queue / "1").touch()
     with pytest.raises(OSError, match="exists"):
-        submit(farm, request(model), say)
+        submit(farm, request(model), signers(farm), say)
 
     assert (states(farm), slots(farm)) == (["aborted host"], 0)
 
@@ -410,7 +419,7 @@ def test_a_folder_that_cannot_be_made_gives_the_slot_back(farm: Workspace, model
 
 def test_a_sweep_removes_the_bytes_of_what_has_ended_alone(farm: Workspace, model: Path) -> None:
     """What waits and what runs keeps its folder."""
-    waiting, running, aborted = (submit(farm, request(model), say) for _ in range(3))
+    waiting, running, aborted = (submit(farm, request(model), signers(farm), say) for _ in range(3))
     with open_ledger(farm.ledger) as ledger:
         ledger.start(RUN, running, "acme", 1, bits=1, bit_budget=100)
         ledger.abort_submission(aborted, "operator")
@@ -421,7 +430,7 @@ def test_a_sweep_removes_the_bytes_of_what_has_ended_alone(farm: Workspace, mode
 
 def test_a_submission_whose_run_never_began_is_given_back(farm: Workspace, model: Path) -> None:
     """With its bytes, and the reason of the error."""
-    number = submit(farm, request(model), say)
+    number = submit(farm, request(model), signers(farm), say)
     give_back(farm, number, SandboxError("no engine"))
 
     assert (states(farm), slots(farm), folders(farm)) == (["aborted host"], 0, [])
@@ -431,7 +440,7 @@ def test_a_submission_that_runs_elsewhere_is_not_taken_from_there(
     farm: Workspace, model: Path
 ) -> None:
     """Whoever waited for it and was interrupted gives nothing back."""
-    number = submit(farm, request(model), say)
+    number = submit(farm, request(model), signers(farm), say)
     with open_ledger(farm.ledger) as ledger:
         ledger.start(RUN, number, "acme", 1, bits=1, bit_budget=100)
     give_back(farm, number, KeyboardInterrupt())
@@ -442,7 +451,7 @@ def test_a_submission_that_runs_elsewhere_is_not_taken_from_there(
 
 def test_what_is_dropped_is_gone(farm: Workspace, model: Path) -> None:
     """Twice is once."""
-    number = submit(farm, request(model), say)
+    number = submit(farm, request(model), signers(farm), say)
     for _ in range(2):
         drop(farm, number)
 

@@ -24,6 +24,7 @@ from evaluator.predicate import (
     Dataset,
     DigestSet,
     Evaluator,
+    LogPosition,
     Phases,
     Policy,
     Release,
@@ -66,6 +67,7 @@ def about(*, sizes: bool, trains: bool = True) -> About:
     return About(
         run="0123456789abcdef",
         vendor="acme",
+        log=LogPosition(origin="log.example/farm", received=3),
         release=Release(at="2026-11-23T00:00:00Z", every_hours=24, longest_seconds=longest),
         submission=Submission(kind="onnx", digest_of="file"),
         evaluator=Evaluator(version="0.1.0"),

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from evaluator.predicate import Submission
-from evaluator.verify import commands
+from evaluator.shell_lines import commands
+from evaluator.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -197,12 +197,10 @@ def test_cosign_finds_the_manifest_in_the_result(
     if tools.returncode != 0:
         pytest.skip(f"no cosign: {tools.stderr.strip()[-300:]}")
     result = Path(run(pushed.name).document()["result"])
-    lines = commands(
-        result,
-        workspace / "keys" / "signing.pub",
-        Submission(kind="image", digest_of="manifest"),
-    )[5:8]
-    script = "\n".join(["set -eu", f'PATH="{tools.stdout.strip()}/bin:$PATH"', *lines])
+    key = workspace / "keys" / "signing.pub"
+    lines = commands(verify(result.read_bytes(), key.read_bytes()), result, key)
+    start = next(at for at, line in enumerate(lines) if line.startswith("# cosign before"))
+    script = "\n".join(["set -eu", f'PATH="{tools.stdout.strip()}/bin:$PATH"', *lines[start:][:3]])
 
     def verified(manifest: bytes) -> bool:
         (tmp_path / "manifest.json").write_bytes(manifest)
