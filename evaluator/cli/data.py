@@ -11,6 +11,7 @@ from evaluator.cli.options import (
     holdout_option,
     json_option,
     print_json,
+    say,
     skip_bad_option,
     workspace_option,
 )
@@ -96,6 +97,40 @@ def show_command(workspace: Path, *, as_json: bool) -> None:
         print_json(dataset_document(description))
     else:
         print_dataset(description)
+
+
+@data.command("eda")
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the page with plots to this file instead.",
+)
+@json_option
+@workspace_option
+def eda_command(workspace: Path, html: Path | None, *, as_json: bool) -> None:
+    """Print what may be published of the data: class sizes, bands, spectra.
+
+    From sealed aggregates alone, and nothing of a class with fewer tiles than
+    publish.suppress_below. Where results do not say class sizes (publish.class_sizes), shares are
+    rounded.
+    """
+    from evaluator.dataset.sealed import open_dataset
+    from evaluator.eda import eda_of
+    from evaluator.eda_tables import eda_document, print_eda
+
+    rules = Workspace(workspace).settings().publish
+    dataset = open_dataset(Workspace(workspace).data)
+    eda = eda_of(dataset, rules.suppress_below, class_sizes=rules.class_sizes)
+    if html:
+        from evaluator.files import replace
+        from evaluator.site.data_page import data_page
+
+        replace(html, data_page(eda).encode(), 0o644)
+        say(f"Written: {html}")
+    if as_json:
+        print_json(eda_document(eda))
+    elif not html:
+        print_eda(eda)
 
 
 def _import_rules(workspace: Workspace) -> ImportRules:

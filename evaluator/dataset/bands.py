@@ -1,9 +1,28 @@
 """Mean, spread and range of each band, gathered batch by batch."""
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from evaluator.dataset.decoding import Pixels
-from evaluator.dataset.sealed import Band
+from evaluator.dataset.sealed import Band, Moments
+
+_Row = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What is known of `count` pixels: of each band, (bands,) float64.
+
+    `squares` is the sum of squared distances from the mean.
+    """
+
+    count: int
+    mean: _Row
+    squares: _Row
+    minimum: _Row
+    maximum: _Row
 
 
 class BandStatistics:
@@ -15,30 +34,45 @@ class BandStatistics:
 
     def __init__(self, bands: int) -> None:
         self._bands = bands
-        self._count = 0
-        self._mean = np.zeros(bands)
-        self._squares = np.zeros(bands)
-        self._minimum = np.full(bands, np.inf)
-        self._maximum = np.full(bands, -np.inf)
+        nothing, far = np.zeros(bands), np.full(bands, np.inf)
+        self.sums = Sums(0, nothing, nothing, far, -far)
 
     def add(self, tiles: Pixels) -> None:
         """Take in a batch, (n, H, W) or (n, H, W, C)."""
         pixels = tiles.reshape(-1, self._bands).astype(np.float64)
-        added = len(pixels)
-        mean = pixels.mean(axis=0)
-        delta = mean - self._mean
-        total = self._count + added
-        self._squares += pixels.var(axis=0) * added + delta**2 * self._count * added / total
-        self._mean += delta * added / total
-        self._count = total
-        self._minimum = np.minimum(self._minimum, pixels.min(axis=0))
-        self._maximum = np.maximum(self._maximum, pixels.max(axis=0))
+        count = len(pixels)
+        self.merge(
+            Sums(
+                count,
+                pixels.mean(axis=0),
+                pixels.var(axis=0) * count,
+                pixels.min(axis=0),
+                pixels.max(axis=0),
+            )
+        )
+
+    def merge(self, more: Sums) -> None:
+        """Take in what was gathered of other pixels, one of them at least."""
+        old = self.sums
+        delta = more.mean - old.mean
+        count = old.count + more.count
+        self.sums = Sums(
+            count,
+            old.mean + delta * more.count / count,
+            old.squares + more.squares + delta**2 * old.count * more.count / count,
+            np.minimum(old.minimum, more.minimum),
+            np.maximum(old.maximum, more.maximum),
+        )
 
     def bands(self) -> tuple[Band, ...]:
         """Return the statistics of what was added so far."""
-        std = np.sqrt(self._squares / self._count)
-        columns = (self._mean, std, self._minimum, self._maximum)
+        std = np.sqrt(self.sums.squares / self.sums.count)
+        columns = (self.sums.mean, std, self.sums.minimum, self.sums.maximum)
         return tuple(
             Band(mean=mean, std=spread, minimum=low, maximum=high)
             for mean, spread, low, high in zip(*(c.tolist() for c in columns), strict=True)
         )
+
+    def moments(self) -> tuple[Moments, ...]:
+        """Return what of them is no single pixel's value: mean and spread."""
+        return tuple(Moments(mean=band.mean, std=band.std) for band in self.bands())

@@ -52,6 +52,13 @@ class Band(_Strict):
     maximum: float
 
 
+class Moments(_Strict):
+    """One band over all tiles of one class, of both sides."""
+
+    mean: float
+    std: float
+
+
 class Seal(_Strict):
     """seal.json: owner-private, since it holds class sizes. `files` are hex SHA-256 by path."""
 
@@ -64,6 +71,8 @@ class Seal(_Strict):
     holdout: Counts
     training: Counts | None
     bands: tuple[Band, ...]
+    # In the order of `classes`; seals that were made before there was any have none.
+    class_bands: tuple[tuple[Moments, ...], ...] | None = None
     files: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
 
     @model_validator(mode="after")
@@ -78,6 +87,9 @@ class Seal(_Strict):
             raise ValueError("the counts are not one per class")
         if not set(self.rare) <= set(self.classes):
             raise ValueError("a rare class is no class")
+        shape = [len(self.bands)] * len(self.classes)
+        if self.class_bands is not None and [*map(len, self.class_bands)] != shape:
+            raise ValueError("the class statistics are not one for each band of each class")
         return self
 
 

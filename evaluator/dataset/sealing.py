@@ -13,9 +13,12 @@ from math import prod
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+
 from evaluator.dataset import commitment
 from evaluator.dataset.arrays import header_bytes
 from evaluator.dataset.bands import BandStatistics
+from evaluator.dataset.decoding import Pixels
 from evaluator.dataset.draft import Draft
 from evaluator.dataset.planning import Plan, class_counts
 from evaluator.dataset.pool import Pool
@@ -47,8 +50,9 @@ class _Writer:
         self._progress = progress
         self._total = len(plan.holdout) + len(plan.training)
         self._done = 0
-        self._bands = BandStatistics(self._channels)
+        self._bands = [BandStatistics(self._channels) for _ in plan.classes]
         self._files: dict[str, str] = {}
+        self._index = {label: number for number, label in enumerate(plan.classes)}
 
     @property
     def _channels(self) -> int:
@@ -60,8 +64,7 @@ class _Writer:
         shape = (len(rows), *self._pool.shape)
         self._write(f"{name}/tiles/tiles.npy", self._tiles(shape, rows))
         self._write(f"{name}/tiles/manifest.json", [self._manifest(len(rows))])
-        index = {label: number for number, label in enumerate(self._plan.classes)}
-        labels = bytes(index[entry.label] for entry in entries)
+        labels = bytes(self._index[entry.label] for entry in entries)
         # A holdout label is for the owner alone: no container ever gets it.
         mode = _OWNER if name == "holdout" else _CONTAINER
         header = header_bytes((len(rows),), "uint8")
@@ -82,6 +85,9 @@ class _Writer:
     def seal(self, version: int) -> None:
         """Write seal.json, which lists what was written before it."""
         plan, count = self._plan, partial(class_counts, self._pool, classes=self._plan.classes)
+        whole = BandStatistics(self._channels)
+        for one in self._bands:
+            whole.merge(one.sums)
         document = Seal(
             version=version,
             classes=plan.classes,
@@ -90,7 +96,8 @@ class _Writer:
             dtype=cast("Dtype", self._pool.dtype.name),
             holdout=count(plan.holdout),
             training=count(plan.training) if plan.training else None,
-            bands=self._bands.bands(),
+            bands=whole.bands(),
+            class_bands=tuple(one.moments() for one in self._bands),
             files=self._files,
         )
         self._write("seal.json", [document.model_dump_json(indent=2).encode() + b"\n"], _OWNER)
@@ -102,10 +109,16 @@ class _Writer:
         for start in range(0, len(rows), step):
             self._progress("sealing", self._done, self._total)
             tiles = self._pool.read(rows[start : start + step])
-            self._bands.add(tiles)
+            self._add(tiles, rows[start : start + step])
             self._done += len(tiles)
             yield tiles.data.cast("B")
         self._progress("sealing", self._done, self._total)
+
+    def _add(self, tiles: Pixels, rows: Sequence[int]) -> None:
+        """Take a batch into the statistics, class by class: each pixel is looked at once."""
+        labels = np.array([self._index[self._pool.entries[row].label] for row in rows])
+        for label in np.unique(labels):
+            self._bands[label].add(tiles[labels == label])
 
     def _manifest(self, tiles: int) -> bytes:
         document = {
