@@ -83,7 +83,7 @@ def rotate_command(
     """Let the key of results hand over to a new one, and enter that in the log.
 
     The old key is --signer, or keys/signing.pem. The new one is made in keys/signing.pem, or is
-    --to. A change that was interrupted is completed first, whatever the options say.
+    --to. A change that was interrupted is completed instead, whatever the options say.
     """
     from evaluator.journal import key_changed
     from evaluator.keys import complete, elsewhere, finish, prepare
@@ -98,7 +98,7 @@ def rotate_command(
         say("A change of the key that was interrupted is completed, as it was asked for then.")
     else:
         old = open_signers(owned, **signing, secret=secret)
-        if to and to_public_key:
+        if to is not None and to_public_key is not None:
             new = _given(to, to_public_key, signing["passphrase_file"])
             signers = Signers(new.signer, old.log)  # opened once: a token asks each time
         else:
@@ -115,9 +115,7 @@ def rotate_command(
     elif signing["signer"]:
         say("From now on leave out --signer and EVALUATOR_SIGNER: the key is keys/signing.pem.")
     say("Give vendors the new trust.toml; it lists the old key with the time until it is valid.")
-    say(
-        "Old results stay valid. What keys/ had of the old key is in keys/retired: keep it as safe."
-    )
+    say("Old results stay valid. What keys/ had of the old key is in keys/retired: keep it safe.")
 
 
 def _made(workspace: Workspace, secret: Callable[[str], str]) -> NewFile:

@@ -16,10 +16,22 @@ from click.testing import CliRunner
 from evaluator import journal, keys
 from evaluator.bundle import fingerprint, load_public_key, named_key, open_bundle
 from evaluator.cli.keys import key
+from evaluator.cli.log import log
 from evaluator.errors import OwnerError, VerificationError
 from evaluator.founding import found
 from evaluator.in_force import first_key
-from evaluator.keys import GRACE, Change, complete, finish, prepare, read_trust, resigned, short_id
+from evaluator.keys import (
+    GRACE,
+    Change,
+    Elsewhere,
+    NewFile,
+    complete,
+    finish,
+    prepare,
+    read_trust,
+    resigned,
+    short_id,
+)
 from evaluator.log.entries import read_log
 from evaluator.log.note import parse_vkey
 from evaluator.log.statements import KeyChange
@@ -68,10 +80,24 @@ def signer(workspace: Workspace, passphrase: bytes | None = None) -> Signer:
 
 def rotate(workspace: Workspace, passphrase: bytes | None = None) -> Change:
     """The whole change, but for the log."""
-    prepare(workspace, signer(workspace, passphrase), passphrase, NOW, reason="a new year")
+    old, new = signer(workspace, passphrase), NewFile(passphrase)
+    prepare(workspace, old, new, NOW, reason="a new year")
     change = complete(workspace)
     finish(workspace)
     return change
+
+
+def held(folder: Path) -> Elsewhere:
+    """A key that is there already, in a place of its own."""
+    generate_key(folder / "own.pem", folder / "own.pub")
+    return Elsewhere(f"file:{folder}/own.pem", load_key(folder / "own.pem"))
+
+
+def hand_over(workspace: Workspace, new: Elsewhere) -> None:
+    """The whole change to a key that is elsewhere, but for the log."""
+    prepare(workspace, signer(workspace), new, NOW)
+    complete(workspace)
+    finish(workspace)
 
 
 @pytest.mark.parametrize("passphrase", [None, PASSPHRASE])
@@ -139,7 +165,7 @@ def test_a_stolen_key_is_marked(tmp_path: Path) -> None:
     """From then on nothing by it is believed."""
     workspace = founded(tmp_path)
     stolen = NOW - timedelta(days=30)
-    prepare(workspace, signer(workspace), None, NOW, compromised=stolen)
+    prepare(workspace, signer(workspace), NewFile(), NOW, compromised=stolen)
     complete(workspace)
 
     assert [key.compromised for key in read_trust(workspace).keys] == [stolen, None]
@@ -149,7 +175,7 @@ def test_a_change_twice_makes_three_keys(tmp_path: Path) -> None:
     """Each hands over to the next."""
     workspace = founded(tmp_path)
     rotate(workspace)
-    prepare(workspace, signer(workspace), None, NOW + timedelta(days=40))
+    prepare(workspace, signer(workspace), NewFile(), NOW + timedelta(days=40))
     complete(workspace)
     finish(workspace)
 
@@ -183,6 +209,7 @@ def killing(monkeypatch: pytest.MonkeyPatch, at: int, work: Callable[[], object]
             (Path, "mkdir"),
             (Path, "replace"),
             (Path, "rename"),
+            (Path, "unlink"),
             (shutil, "rmtree"),
         ):
             patch.setattr(owner, name, spied(getattr(owner, name)))
@@ -224,6 +251,58 @@ def test_a_change_killed_anywhere_is_completed(
     assert kills > 20
 
 
+def test_a_change_to_a_key_elsewhere_killed_anywhere_is_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old key is in keys/ at every moment, and in the end in keys/retired alone."""
+    new, kills = held(tmp_path / "elsewhere"), 0
+    for at in range(200):
+        workspace = founded(tmp_path / str(at))
+        old = read_trust(workspace).keys[0]
+        if not killing(monkeypatch, at, lambda w=workspace: hand_over(w, new)):  # type: ignore[misc]
+            break
+        kills += 1
+        _require_kept(workspace, old.keyid)
+        if workspace.coming_key.exists():
+            assert keys.elsewhere(workspace) == new.uri
+            killing(monkeypatch, at % 7, lambda w=workspace: complete(w))  # type: ignore[misc]
+            _require_kept(workspace, old.keyid)
+            complete(workspace)
+            finish(workspace)
+        elif not workspace.retired_keys.exists():
+            hand_over(workspace, new)
+        first, second = read_trust(workspace).keys
+        assert (first.keyid, second.keyid) == (old.keyid, new.signer.public_key.keyid)
+        assert workspace.public_key.read_bytes() == second.pem
+        assert workspace.public_key.stat().st_mode & 0o777 == 0o644
+        kept = workspace.retired_keys / short_id(old.keyid)
+        assert [*workspace.key.parent.rglob("signing.pem")] == [kept / "signing.pem"]
+        assert (kept / "signing.pub").read_bytes() == old.pem
+    assert kills > 20
+
+
+def _require_kept(workspace: Workspace, keyid: str) -> None:
+    pems = workspace.key.parent.rglob("signing.pem")
+    assert keyid in {load_key(pem).public_key.keyid for pem in pems}
+
+
+def test_a_key_that_has_signed_before_is_no_new_one(tmp_path: Path) -> None:
+    """A trust file has one time of each key; nor may a new one lie where the next would."""
+    workspace, new = founded(tmp_path / "farm"), held(tmp_path / "elsewhere")
+    old = signer(workspace)
+    with pytest.raises(OwnerError, match="signs now"):
+        prepare(workspace, old, Elsewhere(f"file:{workspace.key}", old), NOW)
+    hand_over(workspace, new)
+
+    with pytest.raises(OwnerError, match="has signed before"):
+        prepare(workspace, new.signer, Elsewhere("file:/old.pem", old), NOW)
+    shutil.copy(held(tmp_path / "next").uri.partition(":")[2], workspace.key)
+    stray = Elsewhere(f"file:{workspace.key}", load_key(workspace.key))
+    with pytest.raises(OwnerError, match="in another place"):
+        prepare(workspace, new.signer, stray, NOW)
+    assert not workspace.coming_key.exists()
+
+
 def _require_owned(workspace: Workspace) -> None:
     """The trusted key that is still valid can sign."""
     current = read_trust(workspace).keys[-1].keyid
@@ -234,10 +313,10 @@ def _require_owned(workspace: Workspace) -> None:
 def test_a_change_that_has_begun_is_not_begun_again(tmp_path: Path) -> None:
     """A second pair would leave the first in the dark."""
     workspace = founded(tmp_path)
-    prepare(workspace, signer(workspace), None, NOW)
+    prepare(workspace, signer(workspace), NewFile(), NOW)
 
     with pytest.raises(OwnerError, match="begun already"):
-        prepare(workspace, signer(workspace), None, NOW)
+        prepare(workspace, signer(workspace), NewFile(), NOW)
     complete(workspace)
     finish(workspace)
     with pytest.raises(OwnerError, match="No change"):
@@ -247,13 +326,16 @@ def test_a_change_that_has_begun_is_not_begun_again(tmp_path: Path) -> None:
 def test_a_key_that_is_not_trusted_hands_nothing_over(tmp_path: Path) -> None:
     """Nor is anything changed where the trust file is gone."""
     workspace = founded(tmp_path / "one")
-    stranger = signer(founded(tmp_path / "other"))
+    other = founded(tmp_path / "other")
 
+    with pytest.raises(OwnerError, match="the one that signs now"):
+        prepare(workspace, signer(other), NewFile(), NOW)
+    workspace.trust.write_bytes(other.trust.read_bytes())
     with pytest.raises(OwnerError, match="does not know"):
-        prepare(workspace, stranger, None, NOW)
+        prepare(workspace, signer(workspace), NewFile(), NOW)
     workspace.trust.unlink()
     with pytest.raises(OwnerError, match="cannot be read"):
-        prepare(workspace, signer(workspace), None, NOW)
+        prepare(workspace, signer(workspace), NewFile(), NOW)
     assert not workspace.coming_key.exists()
 
 
@@ -366,6 +448,60 @@ def test_the_log_has_the_change_once(
 
 def _killed(_: Workspace) -> None:
     raise Killed
+
+
+def test_a_key_elsewhere_is_changed_to_and_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without --signer a command says where to look; a rerun needs none of the options."""
+    workspace = found(tmp_path / "farm", class_sizes=False, passphrase=PASSPHRASE).workspace
+    (tmp_path / "passphrase").write_bytes(PASSPHRASE)
+    options = ("--workspace", workspace.root, "--passphrase-file", tmp_path / "passphrase")
+    generate_key(tmp_path / "own.pem", tmp_path / "own.pub", PASSPHRASE)
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(keys, "finish", _killed)
+        with pytest.raises(Killed):
+            command("rotate", *options, "--to", "file:own.pem", "--to-public-key", "own.pub")
+    monkeypatch.chdir("/")
+
+    completed = command("rotate", *options)
+    signer_option = ("--signer", f"file:{tmp_path}/own.pem")
+    without = CliRunner().invoke(log, ["publish", *map(str, options)])
+    back = command("rotate", *options, *signer_option)
+
+    assert completed.exit_code == 0, completed.output
+    assert " ".join(signer_option) in completed.stderr
+    assert isinstance(without.exception, OwnerError)
+    assert "held elsewhere: say by --signer URI (or EVALUATOR_SIGNER)" in str(without.exception)
+    assert (back.exit_code, "leave out --signer" in back.stderr) == (0, True)
+    assert is_encrypted(workspace.key)
+    reader = LogReader(workspace.log, parse_vkey(workspace.log_vkey.read_text()))
+    signed_by = [entry.keyid for entry in read_log(reader.entries(0, reader.checkpoint.size))]
+    one, two, three = (each.keyid for each in read_trust(workspace).keys)
+    assert signed_by == [one, one, two, two, three]
+    assert two == fingerprint(load_public_key((tmp_path / "own.pub").read_bytes()))
+
+
+def test_a_new_key_elsewhere_is_named_with_its_public_key(tmp_path: Path) -> None:
+    """Nothing is changed where one of the two is missing, or where they are no pair."""
+    workspace = found(tmp_path / "farm", class_sizes=False).workspace
+    before = _files(workspace)
+    for folder in (tmp_path, tmp_path / "other"):
+        held(folder)
+    options = ("rotate", "--workspace", workspace.root)
+    to = ("--to", f"file:{tmp_path}/own.pem")
+
+    assert command(*options, *to).exit_code == 2
+    assert command(*options, "--to-public-key", tmp_path / "own.pub").exit_code == 2
+    failed = command(*options, *to, "--to-public-key", tmp_path / "other" / "own.pub")
+    assert "not that of the signing key" in str(failed.exception)
+    assert _files(workspace) == before
+    assert command(*options, *to, "--to-public-key", tmp_path / "own.pub").exit_code == 0
+
+
+def _files(workspace: Workspace) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in workspace.root.rglob("*") if path.is_file()}
 
 
 def _public(workspace: Workspace) -> bytes:

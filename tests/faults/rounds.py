@@ -42,13 +42,17 @@ import numpy as np
 from evaluator.audit import audit
 from evaluator.images import build_holder
 from evaluator.ledger import open_ledger
+from evaluator.logbook import open_logbook
 from evaluator.petaflops import MICRO
 from evaluator.predicate import RefusedPhase
 from evaluator.queue import limits_of
+from evaluator.signers import Signers
+from evaluator.signing import load_key, load_log_key
 from evaluator.verify import verify
 from evaluator.workspace import Workspace
 from tests.conftest import CACHE, _root
 from tests.faults.engine import SOON, Engine
+from tests.helpers.clock import DAY, Clock, make_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,30 +79,7 @@ SUBMISSIONS = {  # predict, train
     "spins": (ZEROS, "while :; do :; done"),
 }
 DISK = 400  # MiB
-DAY = 86_400
 LOCKS = Path("/run/lock")
-
-# A clock for one process and its children: as much ahead as the file says, from then on.
-_CLOCK = r"""
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <time.h>
-static volatile long *ahead;
-__attribute__((constructor)) static void look(void) {
-  int file = open(getenv("CLOCK_AHEAD"), O_RDONLY);
-  void *page = file < 0 ? MAP_FAILED : mmap(0, sizeof(long), PROT_READ, MAP_SHARED, file, 0);
-  if (page != MAP_FAILED) ahead = page;
-}
-int clock_gettime(clockid_t clock, struct timespec *now) {
-  int (*real)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
-  int failed = real(clock, now);
-  if (!failed && clock == CLOCK_REALTIME && ahead) now->tv_sec += *ahead;
-  return failed;
-}
-"""
 
 
 # The place
@@ -112,13 +93,13 @@ class Ground:
     disk: Path
     template: Path
     submissions: dict[str, Path]
-    clock: Path | None  # the library; its file is beside it
+    clock: Clock | None
 
     def environment(self) -> dict[str, str]:
         """The environment of a command here."""
         more = {"DOCKER_HOST": self.engine.address, "EVALUATOR_WORKSPACE": str(self.farm)}
         if self.clock:
-            more |= {"LD_PRELOAD": str(self.clock), "CLOCK_AHEAD": str(self.clock.parent / "ahead")}
+            more |= self.clock.environment
         return {**os.environ, **more}
 
     @property
@@ -129,8 +110,7 @@ class Ground:
     def set_clock(self, ahead: int) -> None:
         """Set the clock of every command, also of those that run."""
         if self.clock:
-            with (self.clock.parent / "ahead").open("r+b") as file:
-                file.write(ahead.to_bytes(8, sys.byteorder, signed=True))
+            self.clock.set(ahead)
 
 
 @contextmanager
@@ -144,7 +124,7 @@ def made_ground(folder: Path) -> Iterator[Ground]:
     engine.start()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}m", "none", disk], check=True)
     try:
-        ground = Ground(engine, disk, folder / "template", {}, _clock(folder))
+        ground = Ground(engine, disk, folder / "template", {}, make_clock(folder))
         ground.submissions.update(_archives(engine, folder))
         _make_template(ground, folder)
         yield ground
@@ -152,19 +132,6 @@ def made_ground(folder: Path) -> Iterator[Ground]:
         engine.remove()
         kill_containers_of(engine)
         subprocess.run(["umount", "--lazy", disk], check=True)
-
-
-def _clock(folder: Path) -> Path | None:
-    """The library of a clock that can be set; None where there is no compiler."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if not compiler:
-        return None
-    source, library = folder / "clock.c", folder / "clock.so"
-    source.write_text(_CLOCK)
-    (folder / "ahead").write_bytes(bytes(8))
-    command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"]
-    subprocess.run(command, check=True)
-    return library
 
 
 def _archives(engine: Engine, folder: Path) -> dict[str, Path]:
@@ -521,7 +488,14 @@ def violations(root: Path, engine: Engine) -> list[str]:
 
 
 def _log(workspace: Workspace) -> Iterator[str]:
-    """The log has what the ledger has; that the rules were changed since is no fault."""
+    """The log has what the ledger has, once what is due has entered it.
+
+    That the rules were changed since is no fault.
+    """
+    origin = workspace.settings().log.origin
+    signers = Signers(load_key(workspace.key), load_log_key(workspace.log_key, origin))
+    with open_logbook(workspace, signers) as book:
+        book.release(datetime.now(UTC))
     for finding in audit(workspace, (), datetime.now(UTC)).findings:
         if not finding.startswith("The rules in evaluator.toml"):
             yield finding

@@ -8,7 +8,7 @@ import signal
 import subprocess
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -25,6 +26,8 @@ from evaluator.bundle import encode, fingerprint, pae
 from evaluator.errors import OwnerError
 from evaluator.leakage import tenths
 from evaluator.ledger import Ledger, Limits, Vendor, open_ledger
+from evaluator.log.note import NoteSigner
+from evaluator.trust import Trust, TrustedKey, dump_trust
 from evaluator.verify import verify
 from evaluator.workspace import Workspace, init
 from sandbox import SandboxError
@@ -265,9 +268,10 @@ def result(tmp_path: Path) -> Workspace:
     workspace.result("acme", RUN).write_bytes(
         encode(payload, signature, fingerprint(key.public_key()))
     )
-    workspace.public_key.write_bytes(
-        key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    )
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    own = TrustedKey(fingerprint(key.public_key()), pem, datetime(2026, 1, 1, tzinfo=UTC))
+    log = NoteSigner("log.example/farm", Ed25519PrivateKey.generate()).verifier
+    workspace.trust.write_bytes(dump_trust(Trust(log, (own,))))
     return workspace
 
 
