@@ -10,7 +10,7 @@ from evaluator.dataset.commitment import check_commitment
 from evaluator.dataset.sealed import check_seal, read_labels
 from evaluator.errors import Refused, SubmissionError
 from evaluator.predictions import read_predictions
-from evaluator.scoring import Counts, count
+from evaluator.scoring import count
 from sandbox import Allowance, Outcome, SandboxError, Spec, Status
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from evaluator.admission import Admitted
     from evaluator.compute import Compute
     from evaluator.job import Job, Steps
+    from evaluator.regression import Errors
+    from evaluator.scoring import Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Phase:
     """
 
     status: str
-    counts: Counts | None = None
+    counts: Counts | Errors | None = None
     rules: tuple[str, ...] = ()
     message: str = ""
     charge: int = 0

@@ -244,6 +244,9 @@ def _about(job: Job, issuer: Issuer, received: Received) -> About:
         evaluator=Evaluator(version=__version__),
         dataset=Dataset(
             version=dataset.version,
+            task="classification",
+            unit=None,
+            range=None,
             holdout_commitment=Commitment(
                 name="commitment.json", digest=_digest(dataset.commitment.read_bytes())
             ),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from evaluator.predicate import RefusedPhase, ScoredPhase
+from evaluator.predicate import SCORED, Gain, RefusedPhase, ScoredPhase
+from evaluator.regression_tables import error_rows
 from evaluator.verify import commands
 
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ def print_verified(verified: Verified, result: Path, public_key: Path) -> None:
         f"Verified: {verified.keyid} signed exactly these bytes.",
         f"They are about the submission with SHA-256 {subject} of vendor {predicate.vendor}, on "
         f"{predicate.dataset.holdout_tiles} tiles of dataset version {predicate.dataset.version}.",
-        "Every mean and interval in it follows from the published shares, and some counts of "
-        "tiles give those shares.",
+        "Every mean and interval in it follows from the published figures, and some predictions "
+        "give those figures.",
         _charge_line(verified.result),
         _leakage_line(verified.result),
         _wall_line(verified.result),
@@ -244,25 +245,31 @@ def _phase_table(result: Result) -> Table:
             table.add_column("broken rules")
             table.add_row(", ".join(phase.rules))
             return table
-    scored = {name: phase for name, phase in there.items() if isinstance(phase, ScoredPhase)}
+    scored = [name for name, phase in there.items() if isinstance(phase, SCORED)]
     if not scored:
         return table
     table.add_column("figure")
     for name in scored:
-        table.add_column(f"{name}, %", no_wrap=True)
+        table.add_column(f"{name}, {predicate.dataset.unit or '%'}", no_wrap=True)
     if predicate.phases.gain:
-        table.add_column("gain", justify="right")
-    for name, cells, ends in _figure_rows(list(scored.values()), predicate):
+        table.add_column("change" if predicate.dataset.unit else "gain", justify="right")
+    rows = error_rows(predicate) if predicate.dataset.unit else _figure_rows(predicate)
+    for name, cells, ends in rows:
         table.add_row(name, *cells, end_section=ends)
-    table.caption = "in brackets the 95 % interval; gains in points"
+    table.caption = (
+        "in brackets the approximate 95 % interval; errors are prediction minus target, R2 has no "
+        "unit, and an error that fell is an improvement"
+        if predicate.dataset.unit
+        else "in brackets the 95 % interval; gains in points"
+    )
     return table
 
 
-def _figure_rows(
-    scored: list[ScoredPhase], predicate: Predicate
-) -> Iterator[tuple[str, list[str], bool]]:
+def _figure_rows(predicate: Predicate) -> Iterator[tuple[str, list[str], bool]]:
     """The label of each row, its cells, and whether a line follows it."""
+    scored = [phase for phase in predicate.phases.all() if isinstance(phase, ScoredPhase)]
     gain = predicate.phases.gain
+    assert gain is None or isinstance(gain, Gain)  # noqa: S101 - the schema says so
     figures = {
         "accuracy": ("accuracy", "accuracy_interval"),
         "macro recall": ("macro_recall", ""),
