@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import sandbox
 from evaluator import __version__, leakage
+from evaluator.error_phases import ErrorSteps
 from evaluator.errors import OwnerError, VerificationError
 from evaluator.files import sync, write_new
 from evaluator.ledger import open_ledger
@@ -40,8 +41,9 @@ from evaluator.predicate import (
 )
 from evaluator.queue import reason
 from evaluator.result import Result, private_document
+from evaluator.scoring import Grid
 from evaluator.signing import sign
-from evaluator.spending import longest_run, most_bits, published_holdout
+from evaluator.spending import longest_run, most_bits, published_grid, published_holdout
 from evaluator.verify import verify
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from evaluator.ledger_rows import Reason
     from evaluator.predicate import Predicate
     from evaluator.proof import Proof
+    from evaluator.regression import ErrorGrid
     from evaluator.workspace import Publish, Workspace
 
 
@@ -244,9 +247,9 @@ def _about(job: Job, issuer: Issuer, received: Received) -> About:
         evaluator=Evaluator(version=__version__),
         dataset=Dataset(
             version=dataset.version,
-            task="classification",
-            unit=None,
-            range=None,
+            task=dataset.task,
+            unit=dataset.unit,
+            range=dataset.range,
             holdout_commitment=Commitment(
                 name="commitment.json", digest=_digest(dataset.commitment.read_bytes())
             ),
@@ -278,8 +281,12 @@ def _about(job: Job, issuer: Issuer, received: Received) -> About:
             gpu_peak=job.compute.gpu if job.gpus else None,
         ),
         training=_training(job),
-        grid=Steps.of(publish.grid()),
+        grid=_steps(published_grid(dataset, publish)),
     )
+
+
+def _steps(grid: Grid | ErrorGrid) -> Steps | ErrorSteps:
+    return Steps.of(grid) if isinstance(grid, Grid) else ErrorSteps.of(grid)
 
 
 def _training(job: Job) -> Training | None:

@@ -52,7 +52,11 @@ def print_import(report: ImportReport) -> None:
 def print_dataset(description: Description) -> None:
     """Aggregates of the current version."""
     shape = " x ".join(map(str, description.shape))
-    table = Table(title=f"dataset version {description.version}: {shape}, {description.dtype}")
+    title = f"dataset version {description.version}: {shape}, {description.dtype}"
+    if description.range:
+        low, high = description.range
+        title += f"; targets in {description.unit}, {low:g} to {high:g}"
+    table = Table(title=title)
     table.add_column("class")
     for name in ("training", "share", "holdout", "share"):
         table.add_column(name, justify="right")
