@@ -372,7 +372,7 @@ def test_scores_and_whole_numbers_are_no_numbers(
 
 
 def test_a_number_that_is_none_is_left_to_the_host(runner: Runner, classifier: Make) -> None:
-    """log of something negative: NaN is written as it is, and read_numbers refuses it."""
+    """Log of something negative: NaN is written as it is, and read_numbers refuses it."""
     status, numbers = runner.numbers(classifier(classes=1, tail=("Log", {})), GREY)
 
     assert status == 0
