@@ -1,8 +1,10 @@
 """Errors of predicted numbers: exact sums, the published grid, and what follows from it."""
 
+import re
 from fractions import Fraction
 from itertools import product
 from math import exp, isqrt, log2, sqrt
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from scipy.stats import norm
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
 from evaluator.errors import OwnerError
-from evaluator.leakage import phase_bits
+from evaluator.leakage import phase_bits, total
 from evaluator.regression import (
     ErrorGrid,
     Errors,
@@ -341,3 +343,17 @@ def test_a_figure_beside_the_grid_is_found(name: str, value: object) -> None:
     assert on_grid(phase, GRID, known) == ONE, "the positive control"
     with pytest.raises(ValueError):  # noqa: PT011 - the caller has the words
         on_grid(phase | {name: value}, GRID, known)
+
+
+def test_the_page_about_leakage_has_the_formulas_figures() -> None:
+    """Each row of the table of predicted numbers in docs/leakage.md, computed again."""
+    page = (Path(__file__).parents[2] / "docs" / "leakage.md").read_text()
+    row = r"^\| (\d+) \| (\d) \| ([\d.]+), ([\d.]+), (\d+) \| ([\d.]+) \| ([\d.]+) \|$"
+    rows = re.findall(row, page, re.MULTILINE)
+
+    assert len(rows) == 5
+    for width, classes, error, crop_error, r2, phase, run in rows:
+        grid = ErrorGrid.of((0.0, float(width)), float(error), float(crop_error), int(r2))
+        names = tuple("abcdefghi"[: int(classes)])
+        one = phase_bits(Holdout(5000, names, names[:1], None), grid, 101)
+        assert (one, total(one, one, 1.6)) == (float(phase), float(run))
