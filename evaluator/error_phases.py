@@ -6,14 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
+from evaluator.error_figures import ErrorDifference, derive
 from evaluator.errors import OwnerError
 from evaluator.fields import ClassName, Model, Petaflops, Places, Step
-from evaluator.regression import (
-    ErrorDifference,
-    ErrorGrid,
-    PublishedErrors,
-    derive,
-)
+from evaluator.regression import ErrorGrid, PublishedErrors
 from evaluator.scoring import PLACES, Holdout
 
 Length = Annotated[float, Field(ge=0, le=1e10)]

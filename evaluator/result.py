@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, Self, get_args
 import rfc8785
 from pydantic import Field
 
-from evaluator import regression, scoring
+from evaluator import error_figures, regression, scoring
 from evaluator.error_phases import ErrorGain, ErrorPhase
 from evaluator.fields import Model
 from evaluator.leakage import Account
@@ -75,7 +75,7 @@ class Result(Model):
         phases = Phases(
             baseline=_phase(evaluation.baseline, before, about),
             tuned=_phase(evaluation.tuned, after, about),
-            gain=gain(before, after, about) if before and after else None,
+            gain=_gain(before, after, about) if before and after else None,
             adapted=adapted,
         )
         bits = LeakageBits.of(phases, about, account)
@@ -98,7 +98,7 @@ class Result(Model):
         return rfc8785.dumps(self.model_dump(mode="json", by_alias=True))
 
 
-def scored(
+def _scored(
     published: Published | PublishedErrors, about: About, charge: float
 ) -> ScoredPhase | ErrorPhase:
     """Return everything that a result says of a phase, from its independent figures."""
@@ -110,7 +110,7 @@ def scored(
     return ErrorPhase.of(published, grid, holdout, charge)
 
 
-def gain(
+def _gain(
     before: Published | PublishedErrors, after: Published | PublishedErrors, about: About
 ) -> Gain | ErrorGain:
     """Return what changed between two phases, from the independent figures of both."""
@@ -120,7 +120,7 @@ def gain(
     assert isinstance(before, PublishedErrors)  # noqa: S101 - one task has one grid
     assert isinstance(after, PublishedErrors)  # noqa: S101 - the same
     assert isinstance(grid, ErrorGrid)  # noqa: S101 - the same
-    return ErrorGain.of(regression.difference(before, after, grid, holdout))
+    return ErrorGain.of(error_figures.difference(before, after, grid, holdout))
 
 
 def _published(counts: Counts | Errors, grid: Grid | ErrorGrid) -> Published | PublishedErrors:
@@ -138,7 +138,7 @@ def _phase(
         return None
     charge = petaflops(phase.charge)
     if published is not None:
-        return scored(published, about, charge)
+        return _scored(published, about, charge)
     if phase.status == "REFUSED":
         return RefusedPhase(status="REFUSED", rules=phase.rules)
     return FailedPhase.model_validate({"status": phase.status, "charge": charge})

@@ -15,20 +15,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
 
 from evaluator.bundle import PAYLOAD_TYPE, fingerprint, load_public_key, open_bundle
-from evaluator.error_phases import ErrorPhase
+from evaluator.error_arithmetic import require_errors
 from evaluator.errors import VerificationError
 from evaluator.leakage import Account, total
 from evaluator.petaflops import MICRO
 from evaluator.predicate import (
+    Gain,
     LeakageBits,
     Predicate,
     RefusedPhase,
     ScoredPhase,
+    Steps,
     Submission,
 )
-from evaluator.regression import ErrorGrid, PublishedErrors, on_grid, possible
-from evaluator.result import PREDICATE_TYPE, Result, gain, scored
-from evaluator.scoring import Grid, Holdout, Published, counts_of
+from evaluator.result import PREDICATE_TYPE, Result
+from evaluator.scoring import Grid, Holdout, Published, counts_of, difference
 
 EMPTY_TRUSTED_ROOT = (
     '{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1","tlogs":[],'
@@ -95,52 +96,24 @@ def _parse(payload: bytes) -> Result:
 
 
 def _require_figures(predicate: Predicate) -> None:
-    grid, holdout = predicate.published_grid(), predicate.dataset.holdout()
-    there, gained = predicate.phases.all(), predicate.phases.gain
-    shares = [phase for phase in there if isinstance(phase, ScoredPhase)]
-    errors = [phase for phase in there if isinstance(phase, ErrorPhase)]
-    figures: list[Published | PublishedErrors] = (
-        [*_possible_shares(shares, grid, holdout)]
-        if isinstance(grid, Grid)
-        else [*_possible_errors(errors, grid, holdout)]
-    )
-    of_task: list[ScoredPhase | ErrorPhase] = [*shares, *errors]
-    for phase, published in zip(of_task, figures, strict=True):
-        if phase != scored(published, predicate, phase.charge):
+    grid, holdout, phases = predicate.grid, predicate.dataset.holdout(), predicate.phases
+    if not isinstance(grid, Steps):
+        require_errors(predicate.model_dump(mode="json"), holdout)
+        return
+    steps = grid.grid()
+    shares = [phase for phase in phases.all() if isinstance(phase, ScoredPhase)]
+    figures = [_on_grid(phase, steps, holdout) for phase in shares]
+    for phase, published in zip(shares, figures, strict=True):
+        _require_possible(published, steps, holdout)
+        if phase != ScoredPhase.of(published, steps, holdout, phase.charge):
             raise VerificationError(
                 "Step 10, derived figures: a mean or an interval does not follow from the "
                 "published figures."
             )
-    if gained and gained != gain(figures[0], figures[1], predicate):
+    if phases.gain and phases.gain != Gain.of(difference(figures[0], figures[1], steps, holdout)):
         raise VerificationError(
             "Step 10, derived figures: a gain does not follow from the figures of the two phases."
         )
-
-
-def _possible_shares(phases: list[ScoredPhase], grid: Grid, holdout: Holdout) -> list[Published]:
-    """Return the shares of each phase as steps, which some counts of tiles give."""
-    figures = [_on_grid(phase, grid, holdout) for phase in phases]
-    for published in figures:
-        _require_possible(published, grid, holdout)
-    return figures
-
-
-def _possible_errors(
-    phases: list[ErrorPhase], grid: ErrorGrid, holdout: Holdout
-) -> list[PublishedErrors]:
-    """Return the errors of each phase as steps, which some targets and predictions give."""
-    try:
-        figures = [on_grid(phase.model_dump(), grid, holdout) for phase in phases]
-    except ValueError as error:
-        raise VerificationError(
-            "Step 9, grid: an error is not a whole number of grid steps within the range of the "
-            "targets, or the errors are not one for each class."
-        ) from error
-    if not possible(grid, holdout, *figures):
-        raise VerificationError(
-            "Step 9, errors: no targets in the range and no predictions give these figures."
-        )
-    return figures
 
 
 def _require_charges(predicate: Predicate) -> None:

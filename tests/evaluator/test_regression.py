@@ -13,21 +13,18 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
+from evaluator.error_arithmetic import on_grid, possible
+from evaluator.error_figures import derive, difference, rmse_interval
 from evaluator.errors import OwnerError
 from evaluator.leakage import phase_bits, total
 from evaluator.regression import (
     ErrorGrid,
     Errors,
     PublishedErrors,
-    derive,
-    difference,
     in_places,
     measure,
-    on_grid,
-    possible,
     publish,
     records,
-    rmse_interval,
 )
 from evaluator.scoring import PLACES, Holdout
 from evaluator.status import STATUSES
