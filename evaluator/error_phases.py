@@ -8,13 +8,12 @@ from pydantic import Field
 
 from evaluator.error_figures import ErrorDifference, derive
 from evaluator.errors import OwnerError
-from evaluator.fields import ClassName, Model, Petaflops, Places, Step
+from evaluator.fields import ClassName, ErrorStep, Model, Petaflops, Step
 from evaluator.regression import ErrorGrid, PublishedErrors
 from evaluator.scoring import PLACES, Holdout
 
 Length = Annotated[float, Field(ge=0, le=1e10)]
 Signed = Annotated[float, Field(ge=-1e10, le=1e10)]
-Error = Annotated[Places, Field(gt=0)]
 R2 = Annotated[float, Field(ge=-1, le=1)]
 
 
@@ -24,8 +23,8 @@ class ErrorSteps(Model):
     `error` is the step of rmse, mae and bias, `crop_error` that of crop_rmse.
     """
 
-    error: Error
-    crop_error: Error
+    error: ErrorStep
+    crop_error: ErrorStep
     r2: Step
 
     @classmethod

@@ -29,6 +29,7 @@ Petaflops = Annotated[float, Field(ge=0, le=1e9), AfterValidator(in_micro)]
 Step = Annotated[float, Field(ge=1 / PLACES, le=1), AfterValidator(_is_step)]
 Places = Annotated[float, Field(ge=-1e9, le=1e9), AfterValidator(_is_decimal)]
 """A number of at most four decimals."""
+ErrorStep = Annotated[float, Field(gt=0, le=1e9), AfterValidator(_is_decimal)]
 
 
 class Model(BaseModel):
