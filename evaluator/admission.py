@@ -169,7 +169,8 @@ def _admit_onnx(received: Received, job: Job, steps: Steps) -> Admitted:
     runner = job.images.runner()
     check = read_check(_checked(job, steps, runner, (model, limits)))
     dataset = job.dataset
-    require_accepted(check, dataset.shape, dataset.dtype, len(dataset.classes), rules)
+    classes = None if dataset.task == "regression" else len(dataset.classes)
+    require_accepted(check, dataset.shape, dataset.dtype, classes, rules)
     _require_gpu(job, live=check.cuda)
     if job.training is None or job.adapted:
         return Admitted(runner, (model, limits), tuned_inputs=(limits,), ours=True)

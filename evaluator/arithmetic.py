@@ -1,15 +1,16 @@
 """Steps 9 to 12 of verification: every figure, charge and bit of a result follows, or may be.
 
-On the statement's plain JSON, which the schema has been through. What a task publishes and how
-its other figures follow is one function here, `_classification`; the rest is the same for all.
+On the statement's plain JSON, which the schema has been through. How figures follow is one function
+for each task, `_classification` here and `require_errors` of `evaluator.error_arithmetic`; the rest
+is the same for both.
 """
 
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
 from evaluator import leakage
+from evaluator.error_arithmetic import error_grid_of, require_errors
 from evaluator.errors import VerificationError
 from evaluator.petaflops import MICRO
 from evaluator.scoring import (
@@ -26,6 +27,8 @@ from evaluator.status import UNTOUCHED
 
 Json = dict[str, Any]
 
+_SAID_BESIDE = {"status", "task", "charge"}
+
 _phase_bits = lru_cache(1 << 8)(leakage.phase_bits)
 """The results of one leaderboard have few data sets and budgets."""
 
@@ -39,7 +42,10 @@ def require_arithmetic(predicate: Json) -> None:
     12. The leakage bits of the run follow; those of the data set are what the ledger said.
     """
     # Steps 9 and 10
-    _classification(predicate)
+    if predicate["dataset"]["task"] == "regression":
+        require_errors(predicate, holdout_of(predicate))
+    else:
+        _classification(predicate)
     # Step 11
     _require_charges(predicate)
     # Step 12
@@ -76,7 +82,7 @@ def _classification(predicate: Json) -> None:
     shares = [_on_grid(phase, grid, holdout) for phase in scored]
     for phase, published in zip(scored, shares, strict=True):
         _require_possible(published, grid, holdout)
-        stated = {key: value for key, value in phase.items() if key not in {"status", "charge"}}
+        stated = {key: value for key, value in phase.items() if key not in _SAID_BESIDE}
         if stated != _plain(derive(published, grid, holdout)):
             raise VerificationError(
                 "Step 10, derived figures: a mean or an interval does not follow from the "
@@ -90,12 +96,12 @@ def _classification(predicate: Json) -> None:
 
 def _plain(figures: Figures | Difference) -> Json:
     """As JSON reads them back: an interval is a list there. `asdict` would be slower by far."""
-    return {field.name: _read_back(getattr(figures, field.name)) for field in fields(figures)}
+    return {name: _read_back(getattr(figures, name)) for name in figures.__slots__}
 
 
 def _read_back(value: Any) -> Any:  # noqa: ANN401  # anything a figure can be
     if isinstance(value, dict):
-        return {key: _read_back(each) for key, each in value.items()}
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in value.items()}
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -165,7 +171,9 @@ def _require_leakage(predicate: Json) -> None:
     """Require the run's bits to follow; of the sum over all runs only the ledger can know."""
     compute, phases, release = (predicate[name] for name in ("compute", "phases", "release"))
     charges = round(compute["budget"] * MICRO) // round(compute["step"] * MICRO) + 1
-    one = _phase_bits(holdout_of(predicate), grid_of(predicate), charges)
+    regression = predicate["dataset"]["task"] == "regression"
+    grid = error_grid_of(predicate) if regression else grid_of(predicate)
+    one = _phase_bits(holdout_of(predicate), grid, charges)
     follow = {
         name: 0.0 if phases[name] is None or phases[name]["status"] in UNTOUCHED else one
         for name in ("baseline", "tuned")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from evaluator.assumptions import Assumptions, Task
     from evaluator.board_values import Board
+    from evaluator.error_figures import ErrorFigures
     from evaluator.scoring import Figures
     from evaluator.verify import Verified
 
@@ -196,7 +197,7 @@ def from_board(board: Board, assumptions: Assumptions, phase: Phase | None) -> C
     return Chosen(chosen.candidates, (*chosen.left_out, *unranked))
 
 
-def _read(figures: Figures | None) -> Mapping[str, Any] | None:
+def _read(figures: Figures | ErrorFigures | None) -> Mapping[str, Any] | None:
     return None if figures is None else asdict(figures)
 
 

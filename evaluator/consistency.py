@@ -9,7 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from evaluator import leakage
+from evaluator.errors import OwnerError
 from evaluator.petaflops import MICRO, in_micro
+from evaluator.regression import ErrorGrid
 from evaluator.scoring import PLACES
 
 Json = dict[str, Any]
@@ -24,6 +26,17 @@ def require_consistent(predicate: Json) -> None:
     phases = predicate["phases"]
     if phases["tuned"] and not phases["adapted"] and predicate["training"] is None:
         raise ValueError("a phase was fine-tuned on no tiles")
+    if not _tasks(phases) <= {predicate["dataset"]["task"]}:
+        raise ValueError("a phase is of another task than the data set")
+
+
+def _tasks(phases: Json) -> set[str]:
+    """What was predicted, of all that was scored."""
+    scored = (phases[name] for name in ("baseline", "tuned"))
+    tasks: set[str] = {phase["task"] for phase in scored if phase and phase["status"] == "OK"}
+    if phases["gain"] is not None:
+        tasks |= {"regression" if "rmse" in phases["gain"] else "classification"}
+    return tasks
 
 
 def _require_spelled(predicate: Json) -> None:
@@ -34,8 +47,20 @@ def _require_spelled(predicate: Json) -> None:
     stated = (bits[name] for name in ("baseline", "tuned", "release", "run", "dataset"))
     if any(leakage.total(value) != value for value in stated):
         raise ValueError("bits are given in tenths")
-    if not all(map(_is_step, predicate["grid"].values())):
+    if predicate["dataset"]["task"] == "regression":
+        _require_error_grid(predicate["grid"], predicate["dataset"]["range"])
+    elif not all(map(_is_step, predicate["grid"].values())):
         raise ValueError("a step is 1 divided by a divisor of 10,000")
+
+
+def _require_error_grid(grid: Json, limits: Any) -> None:  # noqa: ANN401  # as JSON has it
+    """Steps and range of errors are decimals, and the range is a whole number of steps."""
+    if limits is None or "error" not in grid or not _is_step(grid["r2"]):
+        raise ValueError("the grid is of another task than the data set")
+    try:
+        ErrorGrid.of(limits, grid["error"], grid["crop_error"], round(1 / grid["r2"]))
+    except OwnerError as error:
+        raise ValueError("the range of the targets is no whole number of steps") from error
 
 
 def _charges(phases: Json) -> Iterator[float]:
@@ -56,7 +81,10 @@ def _dataset(dataset: Json) -> bool:
     adds_up = sizes is None or (
         len(sizes) == len(classes) and sum(sizes) == dataset["holdout_tiles"]
     )
-    return listed_once and {*rare} <= {*classes} and adds_up
+    numbers = dataset["task"] == "regression"
+    described = {dataset["unit"] is not None, dataset["range"] is not None} == {numbers}
+    enough = numbers or len(classes) > 1
+    return listed_once and {*rare} <= {*classes} and adds_up and described and enough
 
 
 def _compute(compute: Json) -> bool:

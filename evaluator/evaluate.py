@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from evaluator.admission import Received, admit
 from evaluator.dataset.commitment import check_commitment
 from evaluator.dataset.sealed import check_seal, read_labels
+from evaluator.dataset.targets import read_targets
 from evaluator.errors import Refused, SubmissionError
-from evaluator.predictions import read_predictions
-from evaluator.scoring import Counts, count
+from evaluator.predictions import read_numbers, read_predictions
+from evaluator.regression import measure
+from evaluator.scoring import count
 from sandbox import Allowance, Outcome, SandboxError, Spec, Status
 
 if TYPE_CHECKING:
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
 
     from evaluator.admission import Admitted
     from evaluator.compute import Compute
+    from evaluator.dataset.sealed import Dataset
     from evaluator.job import Job, Steps
+    from evaluator.regression import Errors
+    from evaluator.scoring import Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class Phase:
     """
 
     status: str
-    counts: Counts | None = None
+    counts: Counts | Errors | None = None
     rules: tuple[str, ...] = ()
     message: str = ""
     charge: int = 0
@@ -131,20 +136,37 @@ def _phase(
 ) -> Phase:
     """Run containers one after the other, the last of which predicts, and score that."""
     outcomes: list[Outcome] = []
-    classes = len(job.dataset.classes)
+    dataset = job.dataset
     try:
         for container in containers:
             _require_left(compute, outcomes)
             spec = container(compute.allowance(_operations(outcomes, compute)))
             outcomes.append(steps.run(spec))
             _require_ok(outcomes[-1], spec.verb)
-        predictions = read_predictions(outcomes[-1].output, job.dataset.holdout.size, classes)
+        counts = (
+            _measured(outcomes[-1].output, dataset)
+            if dataset.task == "regression"
+            else _counted(outcomes[-1].output, dataset)
+        )
     except SubmissionError as failure:
         return _failed(failure, compute, outcomes)
-    labels = read_labels(job.dataset.holdout, classes)
-    counts = count(labels, predictions, job.dataset.classes, job.dataset.rare)
     charge = compute.charge(_operations(outcomes, compute))
     return Phase(Status.OK, counts, charge=charge, outcomes=tuple(outcomes))
+
+
+def _counted(raw: bytes, dataset: Dataset) -> Counts:
+    """Hold the classes that a submission wrote against the holdout's labels."""
+    predictions = read_predictions(raw, dataset.holdout.size, len(dataset.classes))
+    labels = read_labels(dataset.holdout, len(dataset.classes))
+    return count(labels, predictions, dataset.classes, dataset.rare)
+
+
+def _measured(raw: bytes, dataset: Dataset) -> Errors:
+    """Hold the numbers that a submission wrote against the holdout's targets."""
+    predictions = read_numbers(raw, dataset.holdout.size).tolist()
+    labels = read_labels(dataset.holdout, len(dataset.classes)).tolist()
+    targets = read_targets(dataset.holdout).tolist()
+    return measure(labels, targets, predictions, dataset.classes, dataset.rare)
 
 
 def _operations(outcomes: list[Outcome], compute: Compute) -> float:

@@ -40,7 +40,7 @@ def commitment(workspace: Workspace) -> HoldoutCommitment:
         version=dataset.version,
         count=said["count"],
         root=said["root"],
-        task="classification",
+        task=dataset.task,
         classes=dataset.classes,
     )
     subject = {dataset.commitment.name: hashlib.sha256(published).hexdigest()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from evaluator.predictions import NUMBER_BYTES
 from sandbox import Allowance, Mount, Spec
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ class Job:
         """The one container that sees the holdout, without its labels: those are in none."""
         holdout = self.dataset.holdout
         inputs = (_manifest(holdout), Mount(holdout.tiles, "/input/tiles.npy"), *more)
-        return self._spec("predict", image, inputs, holdout.size, allowance, model)
+        output = holdout.size * (NUMBER_BYTES if holdout.targets else 1)
+        return self._spec("predict", image, inputs, output, allowance, model)
 
     def train(
         self, image: str, more: tuple[Mount, ...], allowance: Allowance, *, frames: bool
@@ -106,7 +108,7 @@ class Job:
         inputs = (
             _manifest(training),
             Mount(training.tiles, "/input/tiles.npy"),
-            Mount(training.labels, "/input/labels.npy"),
+            *_labels(training),
             *more,
         )
         return self._spec("train", image, inputs, 0, allowance, "write", frames=frames)
@@ -152,6 +154,16 @@ class Job:
             kept=kept,
             frames=frames,
         )
+
+
+def _labels(side: Split) -> tuple[Mount, ...]:
+    """What is to be learnt: classes, or numbers with the classes beside them."""
+    if side.targets is None:
+        return (Mount(side.labels, "/input/labels.npy"),)
+    return (
+        Mount(side.targets, "/input/labels.npy"),
+        Mount(side.labels, "/input/crops.npy"),
+    )
 
 
 def _manifest(side: Split) -> Mount:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import prod
 
+from evaluator.regression import ErrorGrid, records
 from evaluator.scoring import Grid, Holdout
 from evaluator.status import STATUSES
 
@@ -22,25 +23,33 @@ class Account:
     budget: int
 
 
-def phase_bits(holdout: Holdout, grid: Grid, charges: int) -> float:
+def phase_bits(holdout: Holdout, grid: Grid | ErrorGrid, charges: int) -> float:
     """Return log2((M + s - 1) c): M scored records of a phase, s statuses, c values of its charge.
 
     M is the product of min(n, steps) + 1 over the independent figures: accuracy, each class's
     recall, and accuracy on the rare classes (everything else is a function of these). Where
     class sizes are not published, n is the whole holdout: the bound is then above the truth,
-    but it says nothing of the sizes and anyone can recompute it.
+    but it says nothing of the sizes and anyone can recompute it. Where numbers are predicted,
+    `regression.records` counts M.
 
     Which rules refused a submission adds nothing: they were decided before it met a tile. Nor do
     policies, devices and the proof of the wall: those were decided before it was received.
     """
+    if isinstance(grid, ErrorGrid):
+        scored = records(grid, len(holdout.classes))
+    else:
+        scored = _scored(holdout, grid)
+    return bits((scored + len(STATUSES) - 1) * charges)
+
+
+def _scored(holdout: Holdout, grid: Grid) -> int:
     sizes = holdout.class_sizes or (holdout.tiles,) * len(holdout.classes)
     rare = min(holdout.tiles, sum(sizes[index] for index in holdout.rare_indexes))
-    scored = (
+    return (
         _values(holdout.tiles, grid.accuracy)
         * prod(_values(tiles, grid.recall) for tiles in sizes)
         * _values(rare, grid.rare_accuracy)
     )
-    return bits((scored + len(STATUSES) - 1) * charges)
 
 
 def release_bits(longest: int, slot: int) -> float:

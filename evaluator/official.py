@@ -234,6 +234,7 @@ def _require_runnable(settings: Settings) -> None:
             "Lower resources.cpus."
         )
     settings.publish.grid()  # a grid without exact decimals raises
+    settings.error_grid()  # as does one of numbers
     settings.publish.charge_step(limits_of(settings).micro_petaflops)  # as does an odd budget
 
 

@@ -141,11 +141,12 @@ def _rank(value: int, most: int) -> int:
 
 
 def require_accepted(
-    check: Check, tile: tuple[int, ...], dtype: str, classes: int, rules: OnnxRules
+    check: Check, tile: tuple[int, ...], dtype: str, classes: int | None, rules: OnnxRules
 ) -> None:
     """Raise Refused with what was found and what is expected, unless the model fits.
 
-    `tile` is the shape of one tile, (H, W) or (H, W, C).
+    `tile` is the shape of one tile, (H, W) or (H, W, C), and `classes` None where a number is
+    predicted for each.
     """
     if check.code == 0:
         return
@@ -162,13 +163,19 @@ def _limits(check: Check, rules: OnnxRules) -> dict[str, str]:
     return {rule: sentence.format(**values) for rule, sentence in _LIMITS.items()}
 
 
-def _signatures(check: Check, tile: tuple[int, ...], dtype: str, classes: int) -> dict[str, str]:
+def _signatures(
+    check: Check, tile: tuple[int, ...], dtype: str, classes: int | None
+) -> dict[str, str]:
     height, width, bands = (*tile, 1)[:3]
     also = " or uint16" if dtype == "uint16" else ""
     flat = f" or (N, {height}, {width})" if bands == 1 else ""
     shapes = f"(N, {bands}, {height}, {width}) or (N, {height}, {width}, {bands}){flat}"
     found = f"{_count(check.inputs)} inputs and {_count(check.outputs)} outputs"
-    outputs = f"logits or probabilities (N, {classes}) in floats, or class indices (N) in integers"
+    outputs = (
+        "numbers (N, 1) or (N) in floats"
+        if classes is None
+        else f"logits or probabilities (N, {classes}) in floats, or class indices (N) in integers"
+    )
     return {
         "EVA302": "the file is not an ONNX model, or it is cut short. Export it again.",
         "EVA303": f"the weights lie in a second file. {_ONE_FILE}",

@@ -9,19 +9,15 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from evaluator import leakage
-from evaluator.petaflops import MICRO, in_micro
-from evaluator.scoring import PLACES, Difference, Grid, Holdout, Published, derive
+from evaluator.error_phases import ErrorGain, ErrorPhase, ErrorSteps
+from evaluator.fields import UNIT, ClassName, Model, Petaflops, Places, SomePetaflops, Step
+from evaluator.petaflops import MICRO
+from evaluator.regression import ErrorGrid
+from evaluator.scoring import Difference, Grid, Holdout, Published, derive
 from evaluator.status import UNTOUCHED, Failure
-
-
-def _is_step(value: float) -> float:
-    steps = round(1 / value)
-    if PLACES % steps or 1 / steps != value:
-        raise ValueError("a step is 1 divided by a divisor of 10,000")
-    return value
 
 
 def _is_time(value: str) -> str:
@@ -38,7 +34,6 @@ def _is_tenths(value: float) -> float:
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ImageId = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Word = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+~_-]{0,63}$")]
-ClassName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,255}$")]
 Rule = Annotated[str, Field(pattern=r"^EVA[0-9]{3}$")]
 Technique = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{2,63}$")]
 Time = Annotated[
@@ -46,25 +41,17 @@ Time = Annotated[
     Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"),
     AfterValidator(_is_time),
 ]
-Step = Annotated[float, Field(ge=1 / PLACES, le=1), AfterValidator(_is_step)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Bits = Annotated[float, Field(ge=0, le=2**40), AfterValidator(_is_tenths)]
 Interval = tuple[Share, Share]
 Change = Annotated[float, Field(ge=-1, le=1)]
 ChangeInterval = tuple[Change, Change]
 RunName = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-Petaflops = Annotated[float, Field(ge=0, le=1e9), AfterValidator(in_micro)]
-SomePetaflops = Annotated[float, Field(gt=0, le=1e9), AfterValidator(in_micro)]
+
 Peak = Annotated[float, Field(gt=0)]
 VendorName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Origin = Annotated[str, Field(pattern=r"^[!-*,-~]{1,200}$")]
 """The name of a log: printable ASCII without a space or a plus (C2SP signed-note)."""
-
-
-class Model(BaseModel):
-    """Exactly the fields named, of exactly their types, never changed."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
 class DigestSet(Model):
@@ -105,12 +92,18 @@ class Commitment(Model):
 
 
 class Dataset(Model):
-    """The holdout, as far as the owner publishes it."""
+    """The holdout, as far as the owner publishes it.
+
+    `unit` and `range` are those of the targets, there where a number is predicted for each tile.
+    """
 
     version: Annotated[int, Field(ge=1)]
+    task: Literal["classification", "regression"]
+    unit: Annotated[str, Field(pattern=UNIT)] | None
+    range: tuple[Places, Places] | None
     holdout_commitment: Commitment
     holdout_tiles: Annotated[int, Field(ge=1)]
-    classes: Annotated[tuple[ClassName, ...], Field(min_length=2, max_length=255)]
+    classes: Annotated[tuple[ClassName, ...], Field(min_length=1, max_length=255)]
     rare_classes: Annotated[tuple[ClassName, ...], Field(min_length=1)]
     class_sizes: tuple[Annotated[int, Field(ge=1)], ...] | None
 
@@ -123,6 +116,11 @@ class Dataset(Model):
             raise ValueError("a rare class is not a class")
         if sizes is not None and (len(sizes), sum(sizes)) != (len(classes), self.holdout_tiles):
             raise ValueError("the class sizes do not add up to the holdout")
+        numbers = self.task == "regression"
+        if {self.unit is not None, self.range is not None} != {numbers}:
+            raise ValueError("a unit and a range are there where numbers are predicted")
+        if not numbers and len(classes) < 2:
+            raise ValueError("there are two classes at least to tell apart")
         return self
 
     def holdout(self) -> Holdout:
@@ -220,7 +218,7 @@ class Steps(Model):
 
 
 class ScoredPhase(Model):
-    """Figures of a phase that was scored.
+    """Figures of a phase whose predictions were classes.
 
     Independent: accuracy, recall and rare_accuracy, counts rounded half up to the grid. The
     others follow from these, rounded half up to four decimals: macro_recall is the mean of
@@ -229,6 +227,7 @@ class ScoredPhase(Model):
     """
 
     status: Literal["OK"]
+    task: Literal["classification"]
     charge: Petaflops
     accuracy: Share
     accuracy_interval: Interval
@@ -242,7 +241,8 @@ class ScoredPhase(Model):
     @classmethod
     def of(cls, published: Published, grid: Grid, holdout: Holdout, charge: float) -> Self:
         """Return the phase with everything that follows from the published steps."""
-        return cls(status="OK", charge=charge, **asdict(derive(published, grid, holdout)))
+        figures = asdict(derive(published, grid, holdout))
+        return cls(status="OK", task="classification", charge=charge, **figures)
 
 
 class RefusedPhase(Model):
@@ -259,7 +259,9 @@ class FailedPhase(Model):
     charge: Petaflops
 
 
-Phase = Annotated[ScoredPhase | RefusedPhase | FailedPhase, Field(discriminator="status")]
+Scored = Annotated[ScoredPhase | ErrorPhase, Field(discriminator="task")]
+SCORED = (ScoredPhase, ErrorPhase)
+Phase = Annotated[Scored | RefusedPhase | FailedPhase, Field(discriminator="status")]
 
 
 class Gain(Model):
@@ -292,12 +294,12 @@ class Phases(Model):
 
     baseline: Phase | None
     tuned: Phase | None
-    gain: Gain | None
+    gain: Gain | ErrorGain | None
     adapted: RunName | None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        scored = [isinstance(each, ScoredPhase) for each in (self.baseline, self.tuned)]
+        scored = [isinstance(each, SCORED) for each in (self.baseline, self.tuned)]
         if (self.gain is not None) != all(scored):
             raise ValueError("a gain is there where both phases were scored, and nowhere else")
         late = isinstance(self.tuned, RefusedPhase) and not self.adapted
@@ -309,7 +311,14 @@ class Phases(Model):
             raise ValueError("there is no phase")
         return self
 
-    def all(self) -> tuple[ScoredPhase | RefusedPhase | FailedPhase, ...]:
+    def tasks(self) -> set[str]:
+        """Return what was predicted, of all that was scored."""
+        tasks: set[str] = {part.task for part in self.all() if isinstance(part, SCORED)}
+        if self.gain is not None:
+            tasks |= {"regression" if isinstance(self.gain, ErrorGain) else "classification"}
+        return tasks
+
+    def all(self) -> tuple[ScoredPhase | ErrorPhase | RefusedPhase | FailedPhase, ...]:
         """Those that there are, in order."""
         return tuple(phase for phase in (self.baseline, self.tuned) if phase)
 
@@ -365,7 +374,21 @@ class About(Model):
     sandbox: Sandbox
     compute: Compute
     training: Training | None
-    grid: Steps
+    grid: Steps | ErrorSteps
+
+    @model_validator(mode="after")
+    def _one_task(self) -> Self:
+        if isinstance(self.grid, ErrorSteps) != (self.dataset.range is not None):
+            raise ValueError("the grid is of another task than the data set")
+        self.published_grid()
+        return self
+
+    def published_grid(self) -> Grid | ErrorGrid:
+        """Return what the published figures are rounded to."""
+        if isinstance(self.grid, Steps):
+            return self.grid.grid()
+        assert self.dataset.range is not None  # noqa: S101 - validated above
+        return self.grid.grid(self.dataset.range)
 
 
 class LeakageBits(Model):
@@ -393,7 +416,7 @@ class LeakageBits(Model):
     @classmethod
     def of(cls, phases: Phases, about: About, account: leakage.Account) -> Self:
         """Return the bits of a record; a phase has none where it never met a tile."""
-        holdout, grid = about.dataset.holdout(), about.grid.grid()
+        holdout, grid = about.dataset.holdout(), about.published_grid()
         one = leakage.phase_bits(holdout, grid, about.compute.charges)
         baseline, tuned = (
             0.0 if phase is None or phase.status in UNTOUCHED else one
@@ -421,4 +444,6 @@ class Predicate(About):
     def _trained(self) -> Self:
         if self.phases.tuned and not self.phases.adapted and self.training is None:
             raise ValueError("a phase was fine-tuned on no tiles")
+        if not self.phases.tasks() <= {self.dataset.task}:
+            raise ValueError("a phase is of another task than the data set")
         return self

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import sandbox
 from evaluator import __version__, leakage
 from evaluator.bundle import named_key
+from evaluator.error_phases import ErrorSteps
 from evaluator.errors import OwnerError, VerificationError
 from evaluator.files import sync, write_new
 from evaluator.ledger import open_ledger
@@ -41,8 +42,9 @@ from evaluator.predicate import (
 )
 from evaluator.queue import reason
 from evaluator.result import Result, private_document
+from evaluator.scoring import Grid
 from evaluator.signing import sign
-from evaluator.spending import longest_run, most_bits, published_holdout
+from evaluator.spending import longest_run, most_bits, published_grid, published_holdout
 from evaluator.trust import load_trust
 from evaluator.verify import verify
 
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from evaluator.ledger_rows import Reason, Statuses
     from evaluator.predicate import LogPosition, Predicate
     from evaluator.proof import Proof
+    from evaluator.regression import ErrorGrid
     from evaluator.workspace import Publish, Workspace
 
 
@@ -258,6 +261,9 @@ def _about(job: Job, issuer: Issuer, received: Received) -> About:
         evaluator=Evaluator(version=__version__),
         dataset=Dataset(
             version=dataset.version,
+            task=dataset.task,
+            unit=dataset.unit,
+            range=dataset.range,
             holdout_commitment=Commitment(
                 name="commitment.json", digest=_digest(dataset.commitment.read_bytes())
             ),
@@ -289,8 +295,12 @@ def _about(job: Job, issuer: Issuer, received: Received) -> About:
             gpu_peak=job.compute.gpu if job.gpus else None,
         ),
         training=_training(job),
-        grid=Steps.of(publish.grid()),
+        grid=_steps(published_grid(dataset, publish)),
     )
+
+
+def _steps(grid: Grid | ErrorGrid) -> Steps | ErrorSteps:
+    return Steps.of(grid) if isinstance(grid, Grid) else ErrorSteps.of(grid)
 
 
 def _training(job: Job) -> Training | None:

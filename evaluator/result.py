@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Literal, Self, get_args
 import rfc8785
 from pydantic import Field
 
+from evaluator import error_figures, regression, scoring
+from evaluator.error_phases import ErrorGain, ErrorPhase
+from evaluator.fields import Model
 from evaluator.leakage import Account
 from evaluator.petaflops import petaflops
 from evaluator.predicate import (
@@ -24,14 +27,14 @@ from evaluator.predicate import (
     FailedPhase,
     Gain,
     LeakageBits,
-    Model,
     Phases,
     Predicate,
     RefusedPhase,
     ScoredPhase,
     Subject,
 )
-from evaluator.scoring import Counts, Published, difference, publish
+from evaluator.regression import ErrorGrid, Errors, PublishedErrors
+from evaluator.scoring import Counts, Grid, Published
 
 if TYPE_CHECKING:
     from evaluator.evaluate import Evaluation, Phase
@@ -64,16 +67,15 @@ class Result(Model):
         `digest` is the SHA-256 of the submission in hex, `account` the data set's before this
         run, and `adapted` the run whose model was used where this one trained none.
         """
-        grid, holdout = about.grid.grid(), about.dataset.holdout()
-        shares = [
-            publish(phase.counts, grid) if phase and phase.counts else None
+        grid = about.published_grid()
+        before, after = (
+            _published(phase.counts, grid) if phase and phase.counts else None
             for phase in (evaluation.baseline, evaluation.tuned)
-        ]
-        before, after = shares
+        )
         phases = Phases(
             baseline=_phase(evaluation.baseline, before, about),
             tuned=_phase(evaluation.tuned, after, about),
-            gain=Gain.of(difference(before, after, grid, holdout)) if before and after else None,
+            gain=_gain(before, after, about) if before and after else None,
             adapted=adapted,
         )
         bits = LeakageBits.of(phases, about, account)
@@ -96,14 +98,47 @@ class Result(Model):
         return rfc8785.dumps(self.model_dump(mode="json", by_alias=True))
 
 
+def _scored(
+    published: Published | PublishedErrors, about: About, charge: float
+) -> ScoredPhase | ErrorPhase:
+    """Return everything that a result says of a phase, from its independent figures."""
+    grid, holdout = about.published_grid(), about.dataset.holdout()
+    if isinstance(published, Published) and isinstance(grid, Grid):
+        return ScoredPhase.of(published, grid, holdout, charge)
+    assert isinstance(published, PublishedErrors)  # noqa: S101 - one task has one grid
+    assert isinstance(grid, ErrorGrid)  # noqa: S101 - the same
+    return ErrorPhase.of(published, grid, holdout, charge)
+
+
+def _gain(
+    before: Published | PublishedErrors, after: Published | PublishedErrors, about: About
+) -> Gain | ErrorGain:
+    """Return what changed between two phases, from the independent figures of both."""
+    grid, holdout = about.published_grid(), about.dataset.holdout()
+    if isinstance(before, Published) and isinstance(after, Published) and isinstance(grid, Grid):
+        return Gain.of(scoring.difference(before, after, grid, holdout))
+    assert isinstance(before, PublishedErrors)  # noqa: S101 - one task has one grid
+    assert isinstance(after, PublishedErrors)  # noqa: S101 - the same
+    assert isinstance(grid, ErrorGrid)  # noqa: S101 - the same
+    return ErrorGain.of(error_figures.difference(before, after, grid, holdout))
+
+
+def _published(counts: Counts | Errors, grid: Grid | ErrorGrid) -> Published | PublishedErrors:
+    if isinstance(counts, Counts) and isinstance(grid, Grid):
+        return scoring.publish(counts, grid)
+    assert isinstance(counts, Errors)  # noqa: S101 - one task has one grid
+    assert isinstance(grid, ErrorGrid)  # noqa: S101 - the same
+    return regression.publish(counts, grid)
+
+
 def _phase(
-    phase: "Phase | None", published: Published | None, about: About
-) -> ScoredPhase | RefusedPhase | FailedPhase | None:
+    phase: "Phase | None", published: Published | PublishedErrors | None, about: About
+) -> ScoredPhase | ErrorPhase | RefusedPhase | FailedPhase | None:
     if phase is None:
         return None
     charge = petaflops(phase.charge)
     if published is not None:
-        return ScoredPhase.of(published, about.grid.grid(), about.dataset.holdout(), charge)
+        return _scored(published, about, charge)
     if phase.status == "REFUSED":
         return RefusedPhase(status="REFUSED", rules=phase.rules)
     return FailedPhase.model_validate({"status": phase.status, "charge": charge})
@@ -114,7 +149,8 @@ def private_document(run: str, facts: Mapping[str, object], evaluation: "Evaluat
 
     `facts` is whatever else the owner should know, as JSON values. Of each phase there are exact
     counts (null where nothing was scored; `confusion[i][j]` counts tiles of class i predicted as
-    class j) and what each container of it used.
+    class j; where numbers were predicted, errors to the last digit of a float64) and what each
+    container of it used.
     """
     document = {
         "schemaVersion": 2,
@@ -145,7 +181,9 @@ def _private_phase(phase: "Phase") -> dict[str, object]:
     }
 
 
-def _exact(counts: Counts) -> dict[str, object]:
+def _exact(counts: Counts | Errors) -> dict[str, object]:
+    if isinstance(counts, Errors):
+        return counts.document()
     return {
         "classes": counts.classes,
         "rare_classes": counts.rare,

@@ -85,8 +85,13 @@ class _Compiler:
     def _tagged(self, branches: list[Schema], discriminator: dict[str, Any]) -> Check:
         """One of several objects, told apart by the value of one field."""
         field = discriminator["propertyName"]
-        branch = {tag: self._reference(name) for tag, name in discriminator["mapping"].items()}
-        if {each["$ref"] for each in branches} != {*discriminator["mapping"].values()}:
+        mapping = {  # a branch is named, or tells others apart in its turn
+            tag: {"$ref": each} if isinstance(each, str) else each
+            for tag, each in discriminator["mapping"].items()
+        }
+        branch = {tag: self.compile(each) for tag, each in mapping.items()}
+        told = [*mapping.values()]
+        if any(each not in told for each in branches) or any(one not in branches for one in told):
             raise ValueError("a schema's branches are not those that it tells apart")
 
         def found(value: Any) -> bool:  # noqa: ANN401  # as above
@@ -153,6 +158,9 @@ def _mapping(pattern: Check, value_check: Check) -> Check:
 def _scalar(rest: Schema) -> Check:
     """One value: its type, and what else is said of it."""
     types = _TYPES[rest.pop("type")]
+    if rest.keys() == {"minimum", "maximum"}:  # most of a result, so in one step
+        least, most = rest.pop("minimum"), rest.pop("maximum")
+        return lambda value: type(value) in types and least <= value <= most
     limits = [make(rest.pop(key)) for key, make in _LIMITS.items() if key in rest]
 
     def found(value: Any) -> bool:  # noqa: ANN401  # as above

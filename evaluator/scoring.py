@@ -285,6 +285,7 @@ def rounded(numerator: int, denominator: int) -> int:
     return (2 * numerator + denominator) // (2 * denominator)
 
 
+@lru_cache(1 << 14)  # as above
 def counts_of(step: int, steps: int, tiles: int) -> range:
     """Return the counts out of `tiles` that `rounded` publishes as `step` of `steps`."""
     low = -((1 - 2 * step) * tiles // (2 * steps))

@@ -16,6 +16,8 @@ from evaluator.scoring import Holdout
 if TYPE_CHECKING:
     from evaluator.dataset.sealed import Dataset
     from evaluator.ledger_rows import Phases
+    from evaluator.regression import ErrorGrid
+    from evaluator.scoring import Grid
     from evaluator.workspace import Publish, Workspace
     from sandbox import SandboxPolicy
 
@@ -24,6 +26,11 @@ def published_holdout(dataset: Dataset, publish: Publish) -> Holdout:
     """Return the holdout as far as the owner lets a result describe it."""
     sizes = dataset.holdout.counts if publish.class_sizes else None
     return Holdout(dataset.holdout.size, dataset.classes, dataset.rare, sizes)
+
+
+def published_grid(dataset: Dataset, publish: Publish) -> Grid | ErrorGrid:
+    """Return what published figures are rounded to; OwnerError where it has no exact decimals."""
+    return publish.grid() if dataset.range is None else publish.error_grid(dataset.range)
 
 
 def longest_run(policy: SandboxPolicy, phases: Phases) -> int:
@@ -40,7 +47,7 @@ def longest_run(policy: SandboxPolicy, phases: Phases) -> int:
 def most_bits(dataset: Dataset, publish: Publish, policy: SandboxPolicy, phases: Phases) -> float:
     """Return the bits that the result of one run may carry, however it ends."""
     holdout, charges = published_holdout(dataset, publish), publish.charge_steps + 1
-    phase = phase_bits(holdout, publish.grid(), charges)
+    phase = phase_bits(holdout, published_grid(dataset, publish), charges)
     slot = release_bits(longest_run(policy, phases), publish.release_every_hours * 3600)
     return total(*[phase] * (1 if phases == "baseline" else 2), slot)
 

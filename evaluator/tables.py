@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from evaluator.predicate import RefusedPhase, ScoredPhase
+from evaluator.predicate import SCORED, Gain, RefusedPhase, ScoredPhase
 from evaluator.proven import charge_line, leakage_line, sentences
+from evaluator.regression_tables import error_rows
 from evaluator.result import PREDICATE_TYPE
 from evaluator.shell_lines import commands
 
@@ -53,7 +54,11 @@ def print_import(report: ImportReport) -> None:
 def print_dataset(description: Description) -> None:
     """Aggregates of the current version."""
     shape = " x ".join(map(str, description.shape))
-    table = Table(title=f"dataset version {description.version}: {shape}, {description.dtype}")
+    title = f"dataset version {description.version}: {shape}, {description.dtype}"
+    if description.range:
+        low, high = description.range
+        title += f"; targets in {description.unit}, {low:g} to {high:g}"
+    table = Table(title=title)
     table.add_column("class")
     for name in ("training", "share", "holdout", "share"):
         table.add_column(name, justify="right")
@@ -193,25 +198,31 @@ def _phase_table(result: Result) -> Table:
             table.add_column("broken rules")
             table.add_row(", ".join(phase.rules))
             return table
-    scored = {name: phase for name, phase in there.items() if isinstance(phase, ScoredPhase)}
+    scored = [name for name, phase in there.items() if isinstance(phase, SCORED)]
     if not scored:
         return table
     table.add_column("figure")
     for name in scored:
-        table.add_column(f"{name}, %", no_wrap=True)
+        table.add_column(f"{name}, {predicate.dataset.unit or '%'}", no_wrap=True)
     if predicate.phases.gain:
-        table.add_column("gain", justify="right")
-    for name, cells, ends in _figure_rows(list(scored.values()), predicate):
+        table.add_column("change" if predicate.dataset.unit else "gain", justify="right")
+    rows = error_rows(predicate) if predicate.dataset.unit else _figure_rows(predicate)
+    for name, cells, ends in rows:
         table.add_row(name, *cells, end_section=ends)
-    table.caption = "in brackets the 95 % interval; gains in points"
+    table.caption = (
+        "in brackets the approximate 95 % interval; errors are prediction minus target, R2 has no "
+        "unit, and an error that fell is an improvement"
+        if predicate.dataset.unit
+        else "in brackets the 95 % interval; gains in points"
+    )
     return table
 
 
-def _figure_rows(
-    scored: list[ScoredPhase], predicate: Predicate
-) -> Iterator[tuple[str, list[str], bool]]:
+def _figure_rows(predicate: Predicate) -> Iterator[tuple[str, list[str], bool]]:
     """The label of each row, its cells, and whether a line follows it."""
+    scored = [phase for phase in predicate.phases.all() if isinstance(phase, ScoredPhase)]
     gain = predicate.phases.gain
+    assert gain is None or isinstance(gain, Gain)  # noqa: S101 - the schema says so
     figures = {
         "accuracy": ("accuracy", "accuracy_interval"),
         "macro recall": ("macro_recall", ""),

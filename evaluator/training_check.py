@@ -28,8 +28,8 @@ _DIFFERS = (
     "Export in float32, with a newer exporter."
 )
 _NO_SCORES = (
-    "its output is no scores (N, K) in floats, so there is no gradient. Export it without its last "
-    "ArgMax."
+    "its output is no scores (N, K) in floats, or numbers (N, 1) for a regression, so there is no "
+    "gradient. Export it without its last ArgMax."
 )
 # By the first number of the record (images/trainer/verdicts.py).
 _RULES = {

@@ -24,11 +24,13 @@ from pydantic import (
 )
 
 from evaluator.errors import OwnerError
+from evaluator.fields import UNIT
 from evaluator.petaflops import in_micro
+from evaluator.regression import ErrorGrid
 from evaluator.scoring import Grid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 CONFIG = "evaluator.toml"
 VENDOR = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -64,6 +66,18 @@ class DatasetRules(_Section):
     classes: list[Name] = Field(max_length=255)
     rare: Annotated[int, Field(ge=1)] | list[Name]
     tile: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=2, max_length=2)]
+    task: Literal["classification", "regression"] = "classification"
+    unit: Annotated[str, Field(pattern=rf"^$|{UNIT}")] = ""
+    range: Annotated[list[float], Field(max_length=2)] = []
+
+    @model_validator(mode="after")
+    def _has_targets(self) -> DatasetRules:
+        given = (bool(self.unit), len(self.range) == 2)
+        if self.task == "regression" and given != (True, True):
+            raise ValueError('regression needs a unit, such as "t/ha", and a range, [low, high]')
+        if self.task == "classification" and (any(given) or self.range):
+            raise ValueError("a unit and a range belong to regression; leave them empty")
+        return self
 
 
 class Window(_Section):
@@ -144,12 +158,21 @@ class Publish(_Section):
     recall_steps: int = Field(ge=1, le=10_000)
     rare_accuracy_steps: int = Field(ge=1, le=10_000)
     charge_steps: int = Field(ge=1, le=10_000)
-    rank_by: Literal["accuracy", "macro_recall", "rare_accuracy", "rare_recall"]
+    rank_by: Literal[
+        "accuracy", "macro_recall", "rare_accuracy", "rare_recall", "rmse", "mae", "r2"
+    ]
     suppress_below: int = Field(ge=2, le=1_000_000)
+    error_step: float = Field(0.01, gt=0)
+    crop_error_step: float = Field(0.1, gt=0)
+    r2_steps: int = Field(100, ge=1, le=10_000)
 
     def grid(self) -> Grid:
         """The grid of the published figures; OwnerError where a step is no exact decimal."""
         return Grid(self.accuracy_steps, self.recall_steps, self.rare_accuracy_steps)
+
+    def error_grid(self, limits: Sequence[float]) -> ErrorGrid:
+        """The grid of errors of targets within `limits`; OwnerError as in `grid`."""
+        return ErrorGrid.of(limits, self.error_step, self.crop_error_step, self.r2_steps)
 
     def charge_step(self, budget: int) -> int:
         """The step of a budget, both in micro-petaflops; OwnerError where it is no whole number."""
@@ -195,6 +218,10 @@ class Settings(_Section):
     training: TrainingRules
     publish: Publish
     log: LogRules
+
+    def error_grid(self) -> ErrorGrid | None:
+        """The grid of errors, None where classes are predicted; OwnerError as in `Publish.grid`."""
+        return self.publish.error_grid(self.dataset.range) if self.dataset.range else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,8 @@ def import_command(  # noqa: PLR0913 - one per option of the command
     """Import SOURCE as a new sealed version: pixels and labels, and nothing else.
 
     SOURCE is a folder or tar of class folders, a folder with tiles.npy and labels.npy, or a
-    folder with labels.csv (file, label and optionally group, field or scene).
+    folder with labels.csv (file, label and optionally group, field or scene). For a regression the
+    numbers are labels.csv's column target, or targets.npy beside labels.npy.
     """
     from evaluator.dataset.importing import import_tiles
     from evaluator.progress import progress_bar
@@ -136,10 +137,14 @@ def eda_command(workspace: Path, html: Path | None, *, as_json: bool) -> None:
 def _import_rules(workspace: Workspace) -> ImportRules:
     """The part of the settings that an import obeys."""
     from evaluator.dataset.importing import ImportRules
+    from evaluator.dataset.targets import TargetRule
 
-    rules = workspace.settings().dataset
+    settings = workspace.settings()
+    settings.error_grid()  # a range without exact decimals raises, before hours of reading
+    rules = settings.dataset
     rare = rules.rare if isinstance(rules.rare, int) else tuple(rules.rare)
-    return ImportRules(tuple(rules.classes), rare, (rules.tile[0], rules.tile[1]))
+    targets = TargetRule(rules.unit, *rules.range) if rules.task == "regression" else None
+    return ImportRules(tuple(rules.classes), rare, (rules.tile[0], rules.tile[1]), targets)
 
 
 @click.group()

@@ -1,4 +1,4 @@
-"""Tiles from tiles.npy and labels.npy, and the .npy format itself.
+"""Tiles from tiles.npy and labels.npy, with targets.npy if there is one, and the .npy format.
 
 NumPy's own reader would map the file into memory or load it whole; these read a header,
 check it against the file's size, and leave the tiles to be read one by one.
@@ -81,8 +81,12 @@ def class_names(folder: Path) -> tuple[str, ...]:
 def read_arrays(
     folder: Path, classes: tuple[str, ...], progress: Progress
 ) -> Iterator[Tile | Problem]:
-    """Yield the tiles of tiles.npy, (N, H, W) or (N, H, W, C), with their labels' class names."""
+    """Yield the tiles of tiles.npy, (N, H, W) or (N, H, W, C), with their labels' class names.
+
+    Where there is a targets.npy, it holds one number for each tile.
+    """
     labels = _read_labels(folder / "labels.npy")
+    targets = _read_targets(folder / "targets.npy", len(labels))
     path = folder / "tiles.npy"
     with open_array(path) as file:
         header = read_header(file, path)
@@ -96,7 +100,7 @@ def read_arrays(
             if index % PROGRESS_EVERY == 0:
                 progress("reading", index, len(labels))
             name = classes[label] if 0 <= label < len(classes) else f"number {label}"
-            yield _read_tile(file, header, f"tile {index}", name)
+            yield _read_tile(file, header, f"tile {index}", name, targets[index])
     progress("reading", len(labels), len(labels))
 
 
@@ -117,6 +121,20 @@ def _read_labels(path: Path) -> list[int]:
         return labels
 
 
+def _read_targets(path: Path, tiles: int) -> list[float] | list[None]:
+    if not path.exists():
+        return [None] * tiles
+    with open_array(path) as file:
+        header = read_header(file, path)
+        if header.shape != (tiles,):
+            raise OwnerError(
+                f"{path} has the shape {header.shape}, which is not ({tiles},): it holds one "
+                "number for each tile."
+            )
+        targets: list[float] = np.fromfile(file, header.dtype).astype(np.float64).tolist()
+        return targets
+
+
 def _check_tile(path: Path, header: Header) -> None:
     size = header.dtype.itemsize * int(np.prod(header.shape[1:], dtype=object))
     if header.dtype.name not in DTYPES or not 0 < size <= MAX_BYTES:
@@ -126,11 +144,13 @@ def _check_tile(path: Path, header: Header) -> None:
         )
 
 
-def _read_tile(file: BinaryIO, header: Header, where: str, label: str) -> Tile | Problem:
+def _read_tile(
+    file: BinaryIO, header: Header, where: str, label: str, target: float | None
+) -> Tile | Problem:
     shape = header.shape[1:]
     count = int(np.prod(shape))
     pixels: Pixels = np.frombuffer(file.read(count * header.dtype.itemsize), header.dtype)
     try:
-        return Tile(where, label, None, as_tile(pixels.reshape(shape)))
+        return Tile(where, label, None, as_tile(pixels.reshape(shape)), target)
     except TileError as error:
         return Problem(error.kind, f"{where}: {error.reason}")

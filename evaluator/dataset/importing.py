@@ -24,6 +24,7 @@ from evaluator.dataset.sealing import seal
 from evaluator.dataset.sources import declared_classes, read_tiles
 from evaluator.dataset.splitting import check_holdout
 from evaluator.dataset.survey import Expected, class_problems, repeats, survey
+from evaluator.dataset.targets import TargetRule
 from evaluator.dataset.tiles import Progress
 from evaluator.errors import OwnerError
 
@@ -34,12 +35,14 @@ class ImportRules:
 
     `classes` in the order of their labels; empty means as found, sorted. `rare` is how many
     classes count as rare, the least frequent of the training set, or their names. `shape` is
-    the (height, width) of every tile; None means that of the first.
+    the (height, width) of every tile; None means that of the first. `targets` is there where a
+    number is to be predicted for each tile, and not its class.
     """
 
     classes: tuple[str, ...] = ()
     rare: int | tuple[str, ...] = 4
     shape: tuple[int, int] | None = None
+    targets: TargetRule | None = None
 
     def __post_init__(self) -> None:
         """Raise OwnerError for rules that no import can satisfy, before hours of reading."""
@@ -86,18 +89,19 @@ def import_tiles(  # noqa: PLR0913 - each is an option of `data import`, named b
     with new_version(data) as draft, Pool(draft.folder / "pool") as pool:
         current = open_dataset(data) if add else None
         if current:
+            _require_same_task(current, rules)
             add_version(pool, current, keep_sides=True, progress=progress)
         classes = _classes(current, rules) or declared_classes(source)
         known_groups = any(entry.group for entry in pool.entries)
         ids = group_ids(data, key_must_exist=known_groups)
-        expected = Expected(classes, rules.shape, grayscale, ids)
+        expected = Expected(classes, rules.shape, grayscale, ids, rules.targets)
         problems = survey(read_tiles(source, classes, progress), pool, expected)
         classes = classes or tuple(sorted({entry.label for entry in pool.entries}))
-        problems += class_problems(pool, classes)
+        problems += class_problems(pool, classes, 1 if rules.targets else 2)
         if any(problem.tiles is None or not skip_bad for problem in problems):
             raise ImportProblems([*problems, *repeats(pool)])
         plan = make_plan(pool, classes, rules.rare, holdout, skip_bad=skip_bad)
-        seal(draft, pool, plan, progress)
+        seal(draft, pool, plan, rules.targets, progress)
     return _report(open_dataset(data), plan, problems)
 
 
@@ -117,11 +121,23 @@ def split_again(
     check_holdout(holdout)
     with new_version(data) as draft, Pool(draft.folder / "pool") as pool:
         current = open_dataset(data)
+        _require_same_task(current, rules)
         classes = _classes(current, rules)
         add_version(pool, current, keep_sides=False, progress=progress)
         plan = make_plan(pool, classes, rules.rare, holdout, skip_bad=skip_bad)
-        seal(draft, pool, plan, progress)
+        seal(draft, pool, plan, rules.targets, progress)
     return _report(open_dataset(data), plan, [])
+
+
+def _require_same_task(current: Dataset, rules: ImportRules) -> None:
+    """Tiles of two tasks, units or ranges are not one dataset."""
+    wanted = rules.targets and (rules.targets.unit, (rules.targets.low, rules.targets.high))
+    have = current.unit and (current.unit, current.range)
+    if wanted != have:
+        raise OwnerError(
+            "The settings have another task, unit or range of targets than version "
+            f"{current.version} of the dataset has. Make them equal, or import all tiles afresh."
+        )
 
 
 def _classes(current: Dataset | None, rules: ImportRules) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from evaluator.dataset.pool import Pool
 from evaluator.dataset.problems import ImportProblems, Problem
 from evaluator.dataset.splitting import holdout_size, split
+from evaluator.dataset.targets import strata
 from evaluator.errors import OwnerError
 
 
@@ -40,7 +41,8 @@ def make_plan(
     """Split the pool's tiles that have no side yet, and shuffle both sides.
 
     Raises ImportProblems if the same pixels come on both sides, unless `skip_bad` drops the
-    training copy, and OwnerError if a class is not on both sides or `rare` names no class.
+    training copy, and OwnerError if a class is not on both sides, `rare` names no class, or the
+    targets of the holdout are all equal.
     """
     shuffle = random.SystemRandom()  # the order is a secret: nobody may predict it from a seed
     asked, sides = _sides(pool, holdout, shuffle)
@@ -50,6 +52,7 @@ def make_plan(
     _check_classes(classes, class_counts(pool, held, classes), "holdout")
     counts = class_counts(pool, training if kept else held, classes)
     _check_classes(classes, counts, "training set")
+    _check_targets([pool.entries[row].target for row in held])
     shuffle.shuffle(held)
     shuffle.shuffle(training)
     return Plan(
@@ -89,13 +92,13 @@ def rare_classes(
 ) -> tuple[str, ...]:
     """Return the rare classes: those named, or the `rare` least frequent, rarest first.
 
-    Ties go to the earlier class; at most all classes but one are rare.
+    Ties go to the earlier class; at most all classes but one are rare, unless there is one alone.
     """
     check_rare(rare, classes)
     if not isinstance(rare, int):
         return rare
     order = sorted(range(len(classes)), key=lambda index: counts[index])
-    return tuple(classes[index] for index in order[: min(rare, len(classes) - 1)])
+    return tuple(classes[index] for index in order[: max(1, min(rare, len(classes) - 1))])
 
 
 def _sides(pool: Pool, holdout: float, shuffle: random.Random) -> tuple[int, list[bool]]:
@@ -104,12 +107,14 @@ def _sides(pool: Pool, holdout: float, shuffle: random.Random) -> tuple[int, lis
     new = [row for row, entry in enumerate(entries) if entry.holdout is None]
     known = {e.group: e.holdout for e in entries if e.group and e.holdout is not None}
     asked = holdout_size(holdout, len(new))
+    labels = [entries[row].label for row in new]
     chosen = split(
-        [entries[row].label for row in new],
+        labels,
         [entries[row].group for row in new],
         asked,
         shuffle,
         known if len(new) < len(entries) else None,
+        strata(labels, [entries[row].target for row in new]),
     )
     sides = [bool(entry.holdout) for entry in entries]
     for row, side in zip(new, chosen, strict=True):
@@ -139,6 +144,15 @@ def _check_classes(classes: Sequence[str], counts: Sequence[int], side: str) -> 
         raise OwnerError(
             f"The {side} would have no tile of: {', '.join(missing)}. Choose another holdout, or "
             "import more tiles."
+        )
+
+
+def _check_targets(targets: Sequence[float | None]) -> None:
+    """R2 compares errors with the spread of the targets, which must then have one."""
+    if None not in targets and len(set(targets)) < 2:
+        raise OwnerError(
+            "All tiles of the holdout would have the same target, so no R2 could be computed. "
+            "Choose a larger holdout, or import tiles whose targets differ."
         )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from evaluator.dataset.arrays import read_header
 from evaluator.dataset.decoding import Pixels
 from evaluator.dataset.sealed import Dataset, Split, check_seal, read_groups, read_labels
+from evaluator.dataset.targets import read_targets
 from evaluator.dataset.tiles import PROGRESS_EVERY, Progress
 from evaluator.errors import OwnerError
 
@@ -26,13 +27,15 @@ class Entry:
     """What is known of one pooled tile.
 
     `digest` is the SHA-256 of its pixels, little-endian and in C order; `group` a keyed digest
-    of its group's name, 16 bytes; `holdout` its side, or None until the split decides.
+    of its group's name, 16 bytes; `holdout` its side, or None until the split decides; `target`
+    the number to predict, a float32, where there is one.
     """
 
     label: str
     group: bytes | None
     digest: bytes
     holdout: bool | None
+    target: float | None = None
 
 
 class Pool:
@@ -45,7 +48,7 @@ class Pool:
         self.entries: list[Entry] = []
         self.shape: tuple[int, ...] = ()
         self.dtype: np.dtype[np.generic] = np.dtype(np.uint8)
-        self._labels: dict[bytes, str] = {}
+        self._labels: dict[bytes, tuple[str, float | None]] = {}
         self._file = path.open("x+b")
         path.unlink()  # it lives on while it is open, and a kill cannot leave it behind
 
@@ -58,22 +61,29 @@ class Pool:
         self._file.close()
 
     def add(
-        self, pixels: Pixels, label: str, group: bytes | None, *, holdout: bool | None = None
+        self,
+        pixels: Pixels,
+        label: str,
+        group: bytes | None,
+        *,
+        holdout: bool | None = None,
+        target: float | None = None,
     ) -> str | None:
         """Append one tile, which must have the shape and dtype of the first.
 
-        If the pool has the same pixels under another label, nothing is appended and that label
-        is returned.
+        If the pool has the same pixels under another label or target, nothing is appended and
+        that label is returned, with its target.
         """
         data = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).tobytes()
         digest = sha256(data).digest()
-        if self._labels.setdefault(digest, label) != label:
-            return self._labels[digest]
+        known, number = self._labels.setdefault(digest, (label, target))
+        if (known, number) != (label, target):
+            return known if number is None else f"{known} of {number:g}"
         if not self.entries:
             self.shape = pixels.shape
             self.dtype = pixels.dtype
         self._file.write(data)
-        self.entries.append(Entry(label, group, digest, holdout))
+        self.entries.append(Entry(label, group, digest, holdout, target))
         return None
 
     def read(self, rows: Sequence[int]) -> Pixels:
@@ -102,10 +112,12 @@ def add_version(pool: Pool, dataset: Dataset, *, keep_sides: bool, progress: Pro
         holdout = side is dataset.holdout if keep_sides else None
         labels = read_labels(side, len(dataset.classes))
         groups = read_groups(side)
-        for pixels, label, group in zip(_tiles(dataset, side), labels, groups, strict=True):
+        targets = read_targets(side).tolist() if side.targets else [None] * side.size
+        known = zip(_tiles(dataset, side), labels, groups, targets, strict=True)
+        for pixels, label, group, target in known:
             if len(pool.entries) % PROGRESS_EVERY == 0:
                 progress("copying", len(pool.entries), total)
-            pool.add(pixels, dataset.classes[label], group, holdout=holdout)
+            pool.add(pixels, dataset.classes[label], group, holdout=holdout, target=target)
     progress("copying", total, total)
 
 

@@ -10,6 +10,7 @@ Each version is a directory `data/N` that is written once and never changed:
     holdout/labels/labels.npy     (N,) uint8, positions in `classes`
     training/...                  the same, unless every tile is held out
 
+Where numbers are predicted, either side has targets.npy beside its labels: (N,) float32.
 Either side may have groups.npy beside its labels: (N, 16) uint8, a keyed digest of each tile's
 group, zero for none, for the owner alone.
 """
@@ -31,11 +32,13 @@ from evaluator.errors import OwnerError
 
 SIDES: Final = ("holdout", "training")
 FILES: Final = ("tiles/tiles.npy", "tiles/manifest.json", "labels/labels.npy")
+TARGETS: Final = "labels/targets.npy"
 GROUPS: Final = "labels/groups.npy"
 GROUP_BYTES: Final = 16
 """Length of a group's keyed digest in groups.npy."""
 
 Dtype = Literal["uint8", "uint16", "float32"]
+Task = Literal["classification", "regression"]
 Counts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=MAX_CLASSES)]
 
 
@@ -64,7 +67,10 @@ class Seal(_Strict):
 
     format: Literal[1] = 1
     version: int = Field(ge=1)
-    classes: tuple[str, ...] = Field(min_length=2, max_length=MAX_CLASSES)
+    task: Task = "classification"
+    unit: str | None = None
+    range: tuple[float, float] | None = None
+    classes: tuple[str, ...] = Field(min_length=1, max_length=MAX_CLASSES)
     rare: tuple[str, ...] = Field(min_length=1)
     shape: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=2, max_length=3)
     dtype: Dtype
@@ -79,7 +85,9 @@ class Seal(_Strict):
     def _agree(self) -> Self:
         """Tie the parts together, so that no path but the known ones is ever opened."""
         sides = SIDES if self.training else SIDES[:1]
-        needed = {"secret", "commitment.json"} | {f"{s}/{file}" for s in sides for file in FILES}
+        numbers = self.task == "regression"
+        files = (*FILES, TARGETS) if numbers else FILES
+        needed = {"secret", "commitment.json"} | {f"{s}/{file}" for s in sides for file in files}
         allowed = needed | {f"{side}/{GROUPS}" for side in sides}
         if not needed <= self.files.keys() <= allowed:
             raise ValueError("the files are not those of a dataset")
@@ -90,17 +98,25 @@ class Seal(_Strict):
         shape = [len(self.bands)] * len(self.classes)
         if self.class_bands is not None and [*map(len, self.class_bands)] != shape:
             raise ValueError("the class statistics are not one for each band of each class")
+        if {self.unit is not None, self.range is not None} != {numbers}:
+            raise ValueError("a unit and a range are there where numbers are predicted")
+        if len(self.classes) < 2 and not numbers:
+            raise ValueError("there are two classes at least to tell apart")
         return self
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """One side of a dataset. `counts` is its tiles per class, in the order of `classes`."""
+    """One side of a dataset. `counts` is its tiles per class, in the order of `classes`.
+
+    `targets` is there where numbers are predicted.
+    """
 
     tiles: Path
     manifest: Path
     labels: Path
     counts: tuple[int, ...]
+    targets: Path | None = None
 
     @property
     def size(self) -> int:
@@ -110,7 +126,10 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """One sealed version. `shape` is a tile's, (H, W) or (H, W, C)."""
+    """One sealed version. `shape` is a tile's, (H, W) or (H, W, C).
+
+    `unit` and `range` are those of the targets, None where classes are predicted.
+    """
 
     folder: Path
     version: int
@@ -121,6 +140,9 @@ class Dataset:
     holdout: Split
     training: Split | None
     commitment: Path
+    task: Task = "classification"
+    unit: str | None = None
+    range: tuple[float, float] | None = None
 
 
 def versions(data: Path) -> list[int]:
@@ -152,7 +174,10 @@ def open_dataset(data: Path) -> Dataset:
                 f"{folder / name} is missing from the sealed dataset. Restore it from a backup, "
                 "or import the tiles again."
             )
-    training = None if seal.training is None else _split(folder / "training", seal.training)
+    predicts = seal.task == "regression"
+    training = None
+    if seal.training is not None:
+        training = _split(folder / "training", seal.training, numbers=predicts)
     return Dataset(
         folder=folder,
         version=seal.version,
@@ -160,9 +185,12 @@ def open_dataset(data: Path) -> Dataset:
         rare=seal.rare,
         shape=seal.shape,
         dtype=seal.dtype,
-        holdout=_split(folder / "holdout", seal.holdout),
+        holdout=_split(folder / "holdout", seal.holdout, numbers=predicts),
         training=training,
         commitment=folder / "commitment.json",
+        task=seal.task,
+        unit=seal.unit,
+        range=seal.range,
     )
 
 
@@ -241,9 +269,9 @@ def read_groups(split: Split) -> list[bytes | None]:
     return [group if any(group) else None for group in groups]
 
 
-def _split(folder: Path, counts: tuple[int, ...]) -> Split:
+def _split(folder: Path, counts: tuple[int, ...], *, numbers: bool) -> Split:
     tiles, manifest, labels = (folder / file for file in FILES)
-    return Split(tiles, manifest, labels, counts)
+    return Split(tiles, manifest, labels, counts, folder / TARGETS if numbers else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +297,9 @@ class Description:
     training: int
     classes: tuple[ClassDescription, ...]
     bands: tuple[Band, ...]
+    task: Task
+    unit: str | None
+    range: tuple[float, float] | None
 
 
 def describe(dataset: Dataset) -> Description:
@@ -294,4 +325,7 @@ def describe(dataset: Dataset) -> Description:
             for name, held, kept in zip(seal.classes, seal.holdout, trained, strict=True)
         ),
         bands=seal.bands,
+        task=seal.task,
+        unit=seal.unit,
+        range=seal.range,
     )

@@ -22,19 +22,22 @@ from evaluator.dataset.decoding import Pixels
 from evaluator.dataset.draft import Draft
 from evaluator.dataset.planning import Plan, class_counts
 from evaluator.dataset.pool import Pool
-from evaluator.dataset.sealed import GROUP_BYTES, GROUPS, Dtype, Seal
+from evaluator.dataset.sealed import GROUP_BYTES, GROUPS, TARGETS, Dtype, Seal
+from evaluator.dataset.targets import TargetRule
 from evaluator.dataset.tiles import Progress
 
 _BATCH_BYTES = 4 * 2**20
 _CONTAINER, _OWNER = 0o444, 0o600
 
 
-def seal(draft: Draft, pool: Pool, plan: Plan, progress: Progress) -> None:
+def seal(
+    draft: Draft, pool: Pool, plan: Plan, targets: TargetRule | None, progress: Progress
+) -> None:
     """Write every file of a version into the draft, seal.json last.
 
     `progress` sees the stage "sealing". OSError if the disk is full or fails.
     """
-    writer = _Writer(draft.folder, pool, plan, progress)
+    writer = _Writer(draft.folder, pool, plan, targets, progress)
     writer.side("holdout", plan.holdout)
     if plan.training:
         writer.side("training", plan.training)
@@ -43,10 +46,13 @@ def seal(draft: Draft, pool: Pool, plan: Plan, progress: Progress) -> None:
 
 
 class _Writer:
-    def __init__(self, folder: Path, pool: Pool, plan: Plan, progress: Progress) -> None:
+    def __init__(
+        self, folder: Path, pool: Pool, plan: Plan, targets: TargetRule | None, progress: Progress
+    ) -> None:
         self._folder = folder
         self._pool = pool
         self._plan = plan
+        self._targets = targets
         self._progress = progress
         self._total = len(plan.holdout) + len(plan.training)
         self._done = 0
@@ -59,7 +65,7 @@ class _Writer:
         return self._pool.shape[2] if len(self._pool.shape) == 3 else 1
 
     def side(self, name: str, rows: Sequence[int]) -> None:
-        """Write tiles, manifest, labels and, if a tile has one, groups."""
+        """Write tiles, manifest, labels and, if tiles have them, targets and groups."""
         entries = [self._pool.entries[row] for row in rows]
         shape = (len(rows), *self._pool.shape)
         self._write(f"{name}/tiles/tiles.npy", self._tiles(shape, rows))
@@ -69,6 +75,10 @@ class _Writer:
         mode = _OWNER if name == "holdout" else _CONTAINER
         header = header_bytes((len(rows),), "uint8")
         self._write(f"{name}/labels/labels.npy", [header, labels], mode)
+        if self._targets:
+            header = header_bytes((len(rows),), "float32")
+            targets = np.array([entry.target for entry in entries], "<f4").tobytes()
+            self._write(f"{name}/{TARGETS}", [header, targets], mode)
         if any(entry.group for entry in entries):
             header = header_bytes((len(rows), GROUP_BYTES), "uint8")
             groups = (entry.group or bytes(GROUP_BYTES) for entry in entries)
@@ -79,8 +89,9 @@ class _Writer:
         secret = secrets.token_bytes(32)
         entries = [self._pool.entries[row] for row in self._plan.holdout]
         digests, labels = [entry.digest for entry in entries], [entry.label for entry in entries]
+        targets = [e.target for e in entries if e.target is not None] if self._targets else None
         self._write("secret", [secret], _OWNER)
-        self._write("commitment.json", [commitment.commit(name, secret, digests, labels)])
+        self._write("commitment.json", [commitment.commit(name, secret, digests, labels, targets)])
 
     def seal(self, version: int) -> None:
         """Write seal.json, which lists what was written before it."""
@@ -90,6 +101,9 @@ class _Writer:
             whole.merge(one.sums)
         document = Seal(
             version=version,
+            task="regression" if self._targets else "classification",
+            unit=self._targets.unit if self._targets else None,
+            range=(self._targets.low, self._targets.high) if self._targets else None,
             classes=plan.classes,
             rare=plan.rare,
             shape=self._pool.shape,
@@ -121,15 +135,19 @@ class _Writer:
             self._bands[label].add(tiles[labels == label])
 
     def _manifest(self, tiles: int) -> bytes:
-        document = {
+        document: dict[str, object] = {
             "contract": 1,
             "tiles": tiles,
             "shape": list(self._pool.shape),
             "dtype": self._pool.dtype.name,
             "bands": self._channels,
             "classes": list(self._plan.classes),
-            "output_dtype": "uint8",
+            "task": "regression" if self._targets else "classification",
+            "output_dtype": "float32" if self._targets else "uint8",
         }
+        if self._targets:
+            document["unit"] = self._targets.unit
+            document["target_range"] = [self._targets.low, self._targets.high]
         return json.dumps(document, indent=2).encode() + b"\n"
 
     def _write(

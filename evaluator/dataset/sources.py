@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from evaluator.dataset import archives, arrays
 from evaluator.dataset.decoding import MAX_BYTES
 from evaluator.dataset.problems import Problem, shown
+from evaluator.dataset.targets import read_number
 from evaluator.dataset.tiles import PROGRESS_EVERY, Progress, Tile, decode_tile, is_litter
 from evaluator.errors import OwnerError
 
@@ -85,7 +86,8 @@ def _read_table(source: Path, progress: Progress) -> Iterator[Tile | Problem]:
             yield Problem("listed twice", where)
         else:
             listed.add(file)
-            yield _read_file(source / file, where, row.label, row.group or None)
+            target = read_number(row.target)
+            yield _read_file(source / file, where, row.label, row.group or None, target)
     progress("reading", len(rows), len(rows))
 
 
@@ -95,6 +97,7 @@ class _Row:
     file: str
     label: str
     group: str
+    target: str
 
 
 def _rows(path: Path) -> list[_Row]:
@@ -112,18 +115,21 @@ def _rows(path: Path) -> list[_Row]:
         raise OwnerError(f"{path} cannot be read as a CSV table in UTF-8: {error}.") from error
 
 
-def _columns(path: Path, header: list[str]) -> tuple[int, int, int]:
-    """Find the columns file, label and group; -1 stands for no group column."""
+def _columns(path: Path, header: list[str]) -> tuple[int, int, int, int]:
+    """Find the columns file, label, group and target; -1 stands for none of the last two."""
     groups = [name for name in header if name in GROUP_COLUMNS]
-    if header.count("file") != 1 or header.count("label") != 1 or len(groups) > 1:
+    once = header.count("file") == header.count("label") == 1
+    if not once or len(groups) > 1 or header.count("target") > 1:
         raise OwnerError(
-            f"{path} must start with a line that names its columns: file and label, and if "
-            f"tiles of one field belong together, one of {', '.join(GROUP_COLUMNS)}."
+            f"{path} must start with a line that names its columns: file and label, if "
+            f"tiles of one field belong together, one of {', '.join(GROUP_COLUMNS)}, and if a "
+            "number is to be predicted for each tile, target."
         )
     return (
         header.index("file"),
         header.index("label"),
         header.index(groups[0]) if groups else -1,
+        header.index("target") if "target" in header else -1,
     )
 
 
@@ -131,7 +137,9 @@ def _cell(row: list[str], column: int) -> str:
     return row[column].strip() if 0 <= column < len(row) else ""
 
 
-def _read_file(path: Path, where: str, label: str, group: str | None) -> Tile | Problem:
+def _read_file(
+    path: Path, where: str, label: str, group: str | None, target: float | None = None
+) -> Tile | Problem:
     try:
         if not path.is_file():  # opening a FIFO would wait for a writer, for ever
             path.stat()
@@ -143,4 +151,4 @@ def _read_file(path: Path, where: str, label: str, group: str | None) -> Tile | 
     except (OSError, ValueError) as error:  # ValueError: a NUL in a name from a table
         reason = error.strerror if isinstance(error, OSError) else "its name is not a file name"
         return Problem("unreadable", f"{where}: {reason}")
-    return decode_tile(where, label, group, data)
+    return decode_tile(where, label, group, data, target)

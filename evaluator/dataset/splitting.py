@@ -1,4 +1,7 @@
-"""Which tiles become the holdout: every class in proportion, and no group divided."""
+"""Which tiles become the holdout: every class in proportion, and no group divided.
+
+Where tiles have targets, so is every stratum of a class: a part of it by its targets.
+"""
 
 import random
 from collections import Counter
@@ -7,6 +10,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from evaluator.errors import OwnerError
+
+Stratum = tuple[str, int]
+"""A class, and the part of it by targets; 0 where tiles have none."""
 
 
 def check_holdout(holdout: float) -> None:
@@ -68,16 +74,18 @@ def apportion(sizes: Sequence[int], seats: int, *, both_sides: bool) -> list[int
     return given
 
 
-def split(
+def split(  # noqa: PLR0913, PLR0917 - what is known of the tiles, each a row of its own
     labels: Sequence[str],
     groups: Sequence[bytes | None],
     seats: int,
     shuffle: random.Random,
     known: Mapping[bytes, bool] | None = None,
+    strata: Sequence[int] | None = None,
 ) -> list[bool]:
     """Say for each tile whether it goes into the holdout.
 
-    Without groups the holdout has exactly `seats` tiles, each class its apportioned share.
+    Without groups the holdout has exactly `seats` tiles, each class its apportioned share, and of
+    that each stratum of the class (`strata`, one number for each tile) its own.
     Groups are placed whole, the largest first, each where it brings the classes closer to
     their shares (squared distance relative to the share), so that single tiles even out what
     groups left. Which tiles of a class are taken, and which of equal groups, is up to `shuffle`.
@@ -89,19 +97,31 @@ def split(
     fixed = known or {}
     if seats == len(labels):
         return [True if group is None else fixed.get(group, True) for group in groups]
-    sizes = Counter(labels)
-    classes = sorted(sizes)
-    given = apportion([sizes[c] for c in classes], seats, both_sides=known is None)
-    state = _State(dict(zip(classes, given, strict=True)), sizes)
-    pieces = _pieces(labels, groups, shuffle)
+    keys = list(zip(labels, strata or [0] * len(labels), strict=True))
+    state = _State(_shares(keys, seats, both_sides=known is None), Counter(keys))
+    pieces = _pieces(keys, groups, shuffle)
     for piece in pieces:
         side = None if piece.group is None else fixed.get(piece.group)
         if state.cost(piece, 1) < 0 if side is None else side:
             state.move(piece, 1)
     if known is None:
-        for name in classes:
+        for name in sorted(set(labels)):
             _bring_to_both_sides(state, pieces, name)
     return [row in state.holdout for row in range(len(labels))]
+
+
+def _shares(keys: Sequence[Stratum], seats: int, *, both_sides: bool) -> dict[Stratum, int]:
+    """Divide `seats` among classes, and then each class's among its strata."""
+    sizes = Counter(keys)
+    classes = Counter(name for name, _ in keys)
+    names = sorted(classes)
+    given = apportion([classes[name] for name in names], seats, both_sides=both_sides)
+    shares: dict[Stratum, int] = {}
+    for name, share in zip(names, given, strict=True):
+        mine = sorted(key for key in sizes if key[0] == name)
+        parts = apportion([sizes[key] for key in mine], share, both_sides=False)
+        shares |= dict(zip(mine, parts, strict=True))
+    return shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +130,25 @@ class _Piece:
 
     group: bytes | None
     rows: list[int]
-    sizes: Counter[str]
+    sizes: Counter[Stratum]
+
+    def of_classes(self) -> Counter[str]:
+        """Return its tiles of each class."""
+        found = Counter[str]()
+        for (name, _), count in self.sizes.items():
+            found[name] += count
+        return found
 
 
 def _pieces(
-    labels: Sequence[str], groups: Sequence[bytes | None], shuffle: random.Random
+    keys: Sequence[Stratum], groups: Sequence[bytes | None], shuffle: random.Random
 ) -> list[_Piece]:
     """Gather the pieces, known and unknown, largest first and in random order among equals."""
     together: dict[bytes | int, list[int]] = {}
     for row, group in enumerate(groups):
         together.setdefault(row if group is None else group, []).append(row)
     pieces = [
-        _Piece(groups[rows[0]], rows, Counter(labels[row] for row in rows))
+        _Piece(groups[rows[0]], rows, Counter(keys[row] for row in rows))
         for rows in together.values()
     ]
     shuffle.shuffle(pieces)
@@ -131,18 +158,18 @@ def _pieces(
 class _State:
     """The holdout while pieces move: `sign` is 1 for into it, -1 for out of it."""
 
-    def __init__(self, targets: Mapping[str, int], sizes: Counter[str]) -> None:
-        self.targets = targets
+    def __init__(self, shares: Mapping[Stratum, int], sizes: Counter[Stratum]) -> None:
+        self.shares = shares
         self.sizes = sizes
-        self.have = Counter[str]()
+        self.have = Counter[Stratum]()
         self.holdout: set[int] = set()
 
     def cost(self, piece: _Piece, sign: int) -> float:
         """Return how much farther from the shares a move brings the classes."""
         return sum(
             count
-            * (count + 2 * sign * (self.have[c] - self.targets[c]))
-            / (self.targets[c] or 1) ** 2
+            * (count + 2 * sign * (self.have[c] - self.shares[c]))
+            / (self.shares[c] or 1) ** 2
             for c, count in piece.sizes.items()
         )
 
@@ -154,16 +181,23 @@ class _State:
     def keeps_both_sides(self, piece: _Piece, sign: int) -> bool:
         """Say whether each class of a piece would have tiles on both sides after a move."""
         return all(
-            0 < self.have[c] + sign * count < self.sizes[c] for c, count in piece.sizes.items()
+            0 < self.count(self.have, name) + sign * count < self.count(self.sizes, name)
+            for name, count in piece.of_classes().items()
         )
+
+    @staticmethod
+    def count(tiles: Counter[Stratum], name: str) -> int:
+        """Add up a class's strata."""
+        return sum(count for key, count in tiles.items() if key[0] == name)
 
 
 def _bring_to_both_sides(state: _State, pieces: list[_Piece], name: str) -> None:
     """Move the piece that costs least if a class lies wholly on one side."""
-    if 0 < state.have[name] < state.sizes[name]:
+    have = state.count(state.have, name)
+    if 0 < have < state.count(state.sizes, name):
         return
-    sign = -1 if state.have[name] else 1
-    movable = [p for p in pieces if name in p.sizes and state.keeps_both_sides(p, sign)]
+    sign = -1 if have else 1
+    movable = [p for p in pieces if name in p.of_classes() and state.keeps_both_sides(p, sign)]
     if not movable:
         raise OwnerError(
             f"The groups of class {name} cannot be divided: training and holdout each need a "

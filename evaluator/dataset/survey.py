@@ -9,6 +9,7 @@ from evaluator.dataset.arrays import MAX_CLASSES
 from evaluator.dataset.decoding import Pixels, TileError, to_grey
 from evaluator.dataset.pool import Pool
 from evaluator.dataset.problems import Problem, shown
+from evaluator.dataset.targets import TargetRule, float32
 from evaluator.dataset.tiles import Tile
 
 # As in evaluator.toml: names that are safe in a table, a file and a signed result.
@@ -21,13 +22,14 @@ class Expected:
 
     `classes` may be empty: then every class found is right. `size` is (height, width), or None
     for that of the first tile, which also sets dtype and bands. `group_id` turns the name of a
-    group into what may be kept of it.
+    group into what may be kept of it. `targets` is there where tiles have numbers to predict.
     """
 
     classes: tuple[str, ...]
     size: tuple[int, int] | None
     grayscale: bool
     group_id: Callable[[str], bytes]
+    targets: TargetRule | None = None
 
 
 def survey(found: Iterable[Tile | Problem], pool: Pool, expected: Expected) -> list[Problem]:
@@ -45,8 +47,11 @@ def survey(found: Iterable[Tile | Problem], pool: Pool, expected: Expected) -> l
     return problems + [_unusable(label, count, expected) for label, count in unusable.items()]
 
 
-def class_problems(pool: Pool, classes: Sequence[str]) -> list[Problem]:
-    """Return what is wrong with the classes as a whole; leaving tiles out mends none of it."""
+def class_problems(pool: Pool, classes: Sequence[str], least: int = 2) -> list[Problem]:
+    """Return what is wrong with the classes as a whole; leaving tiles out mends none of it.
+
+    There must be `least` classes: where numbers are predicted, one is enough.
+    """
     sizes = Counter(entry.label for entry in pool.entries)
     if not sizes:
         return [Problem("no tiles", "the source holds none that can be used", None)]
@@ -55,8 +60,8 @@ def class_problems(pool: Pool, classes: Sequence[str]) -> list[Problem]:
         for name in classes
         if sizes[name] < 2
     ]
-    if not 2 <= len(classes) <= MAX_CLASSES:
-        text = f"there are {len(classes)}; there must be 2 to {MAX_CLASSES}"
+    if not least <= len(classes) <= MAX_CLASSES:
+        text = f"there are {len(classes)}; there must be {least} to {MAX_CLASSES}"
         problems.append(Problem("number of classes", text, None))
     return problems
 
@@ -89,11 +94,14 @@ def _take(tile: Tile, pool: Pool, expected: Expected) -> Problem | None:
         pixels = to_grey(tile.pixels) if expected.grayscale else tile.pixels
     except TileError as error:
         return Problem(error.kind, f"{tile.where}: {error.reason}")
-    problem = _unlike(tile.where, pixels, pool, expected)
+    problem, target = _unlike(tile.where, pixels, pool, expected), None
+    if expected.targets and not problem:
+        problem = expected.targets.problem(tile.where, tile.target)
+        target = None if tile.target is None else float32(tile.target)
     if problem:
         return problem
     group = None if tile.group is None else expected.group_id(tile.group)
-    other = pool.add(pixels, tile.label, group)
+    other = pool.add(pixels, tile.label, group, target=target)
     if other is None:
         return None
     return Problem("two labels", f"{tile.where}: the same pixels are a {other} as well")

@@ -26,19 +26,22 @@ class Tile:
     """One tile as it was found: an import keeps its pixels, and from here on nothing else.
 
     `pixels` is (H, W) or (H, W, C). `group` names a field or scene whose tiles may not be
-    divided between training and holdout.
+    divided between training and holdout. `target` is the number to predict, where there is one.
     """
 
     where: str
     label: str
     group: str | None
     pixels: Pixels
+    target: float | None = None
 
 
-def decode_tile(where: str, label: str, group: str | None, data: bytes) -> Tile | Problem:
+def decode_tile(
+    where: str, label: str, group: str | None, data: bytes, target: float | None = None
+) -> Tile | Problem:
     """Decode one image file, or say what is wrong with it."""
     try:
-        return Tile(where, label, group, decode(data))
+        return Tile(where, label, group, decode(data), target)
     except TileError as error:
         return Problem(error.kind, f"{where}: {error.reason}")
 

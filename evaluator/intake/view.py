@@ -24,7 +24,8 @@ _DIRECTORIES = (
 _FILES = (
     *("dev/null", "dev/console", "etc/passwd", "etc/group", "etc/hosts", "etc/hostname"),
     *("etc/resolv.conf", "input/manifest.json", "input/tiles.npy", "input/labels.npy"),
-    *("input/hyperparameters.json", "output/predictions", "submission/model.onnx"),
+    *("input/crops.npy", "input/hyperparameters.json", "output/predictions"),
+    "submission/model.onnx",
 )
 MOUNT_POINTS: dict[str, str] = dict.fromkeys(_DIRECTORIES, "directory") | dict.fromkeys(
     _FILES, "file"

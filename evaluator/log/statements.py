@@ -14,11 +14,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 import rfc8785
 from pydantic import Field, TypeAdapter, model_validator
 
+from evaluator.fields import ClassName, Model
 from evaluator.ledger_rows import Reason
 from evaluator.predicate import (
-    ClassName,
     DigestSet,
-    Model,
     Offer,
     RunName,
     Sha256,
@@ -100,6 +99,9 @@ class Published(Model):
     recall_steps: Annotated[int, Field(ge=1)]
     rare_accuracy_steps: Annotated[int, Field(ge=1)]
     charge_steps: Annotated[int, Field(ge=1)]
+    error_step: Annotated[float, Field(gt=0)]
+    crop_error_step: Annotated[float, Field(gt=0)]
+    r2_steps: Annotated[int, Field(ge=1)]
     rank_by: Word
     suppress_below: Annotated[int, Field(ge=2)]
 

@@ -1,4 +1,4 @@
-"""A classifier in an ONNX file: how tiles become its input, and its output class indices."""
+"""A model in an ONNX file: how tiles become its input, and its output class indices or numbers."""
 
 import os
 from dataclasses import dataclass
@@ -85,7 +85,8 @@ class Classifier:
     layout: str  # NHW, NCHW or NHWC
     affine: tuple[NDArray[np.float32], NDArray[np.float32]] | None
     fixed: bool  # whether the model takes whole batches only
-    classes: int
+    classes: int  # scores for each tile; 1 where it predicts a number
+    numbers: bool = False  # whether it predicts a number for each tile, and not its class
 
     def run(self, tiles: NDArray[Any]) -> Any:  # noqa: ANN401 - an output may be any ONNX value
         """The model's raw output for (n, H, W, C) tiles, n at most the batch."""
@@ -100,17 +101,28 @@ class Classifier:
             filled = self.buffer
         return self.session.run(None, {self.input: filled})[0]
 
-    def classify(self, tiles: NDArray[Any]) -> NDArray[np.uint8]:
-        """(n, H, W, C) tiles -> (n,) uint8 class indices."""
+    def predict(self, tiles: NDArray[Any]) -> NDArray[Any]:
+        """(n, H, W, C) tiles -> (n,) uint8 class indices, or float32 numbers."""
         output = self.run(tiles)
         rows = len(self.buffer) if self.fixed else len(tiles)
-        return class_indices(output, rows, self.classes)[: len(tiles)]
+        return self.answers(output, rows)[: len(tiles)]
+
+    def answers(self, output: Any, rows: int) -> NDArray[Any]:  # noqa: ANN401 - as in run
+        """What the output says of each row; UnsuitableError where it is nothing of the kind."""
+        if self.numbers:
+            return predicted_numbers(output, rows)
+        return class_indices(output, rows, self.classes)
+
+    @property
+    def dtype(self) -> type[np.generic]:
+        """Of the answers."""
+        return np.float32 if self.numbers else np.uint8
 
 
 def fit(session: ort.InferenceSession, manifest: dict[str, Any]) -> Classifier:
     """Match the session to the tiles that the manifest describes; UnsuitableError says why not."""
     if len(session.get_inputs()) != 1 or len(session.get_outputs()) != 1:
-        raise UnsuitableError(Code.COUNT, "a classifier has one input and one output")
+        raise UnsuitableError(Code.COUNT, "a model has one input and one output")
     (taken,) = session.get_inputs()
     dtype = INPUT_TYPES.get(taken.type)
     if dtype is None or dtype not in {"float32", manifest["dtype"]}:
@@ -126,6 +138,7 @@ def fit(session: ort.InferenceSession, manifest: dict[str, Any]) -> Classifier:
     except MetadataError as error:
         raise UnsuitableError(Code.METADATA, str(error)) from error
     fixed = isinstance(taken.shape[0], int)
+    numbers = manifest.get("task") == "regression"  # older manifests have no task
     return Classifier(
         session=session,
         input=taken.name,
@@ -133,7 +146,8 @@ def fit(session: ort.InferenceSession, manifest: dict[str, Any]) -> Classifier:
         layout=layout,
         affine=factors,
         fixed=fixed,
-        classes=len(manifest["classes"]),
+        classes=1 if numbers else len(manifest["classes"]),
+        numbers=numbers,
     )
 
 
@@ -191,4 +205,20 @@ def class_indices(output: Any, rows: int, classes: int) -> NDArray[np.uint8]:  #
         Code.OUTPUT,
         f"its output is {output.dtype} {output.shape}: it must be float scores "
         f"({rows}, {classes}), or integer class indices ({rows},) or ({rows}, 1)",
+    )
+
+
+def predicted_numbers(output: Any, rows: int) -> NDArray[np.float32]:  # noqa: ANN401 - as in run
+    """Numbers (rows,) or (rows, 1) of any float type -> (rows,) float32.
+
+    One that is no finite float32 stays NaN or infinite, which the host answers OUTPUT_INVALID.
+    """
+    if not isinstance(output, np.ndarray):
+        raise UnsuitableError(Code.OUTPUT, "its output is no tensor")
+    if np.issubdtype(output.dtype, np.floating) and output.shape in {(rows,), (rows, 1)}:
+        with np.errstate(over="ignore"):
+            return output.reshape(rows).astype(np.float32)
+    raise UnsuitableError(
+        Code.OUTPUT,
+        f"its output is {output.dtype} {output.shape}: it must be floats ({rows},) or ({rows}, 1)",
     )

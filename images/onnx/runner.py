@@ -1,4 +1,4 @@
-"""Run a vendor's ONNX classifier on the tiles of one dataset, inside the sandbox.
+"""Run a vendor's ONNX model on the tiles of one dataset, inside the sandbox.
 
     predict   /submission/model.onnx + /input/tiles.npy -> /output/predictions
               or, where `train` has left one, /opt/ml/model/model.onnx
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from classifier import ELEMENT_TYPES, Classifier, class_indices, fit, load, on_cuda
+from classifier import ELEMENT_TYPES, Classifier, fit, load, on_cuda
 from findings import Code, Limits, UnsuitableError
 from numpy.typing import NDArray
 
@@ -43,7 +43,7 @@ def main(verb: str) -> int:
 
 
 def predict(model: Path, inputs: Path, output: Path, device: str) -> int:
-    """Write one uint8 class index for each tile; return the exit status."""
+    """Write one uint8 class index, or one float32, for each tile; return the exit status."""
     manifest, limits = read_manifest(inputs), read_limits(inputs)
     try:
         session = load(model, limits, device)
@@ -51,7 +51,8 @@ def predict(model: Path, inputs: Path, output: Path, device: str) -> int:
             print("no GPU computes here, and the CPU never stands in for one", file=sys.stderr)
             return NO_GPU
         classifier = fit(session, manifest)
-        write(output, predictions(classifier, read_tiles(inputs, manifest)).tobytes())
+        made = predictions(classifier, read_tiles(inputs, manifest))
+        write(output, made.astype(made.dtype.newbyteorder("<")).tobytes())
     except UnsuitableError as error:
         print(f"{error.code.name}: {error}", file=sys.stderr)
         return UNSUITABLE
@@ -74,13 +75,13 @@ def read_tiles(inputs: Path, manifest: dict[str, Any]) -> NDArray[Any]:
     return tiles.reshape(*tiles.shape[:3], manifest["bands"])  # type: ignore[no-any-return]
 
 
-def predictions(classifier: Classifier, tiles: NDArray[Any]) -> NDArray[np.uint8]:
-    """(N, H, W, C) tiles -> (N,) class indices, a batch at a time."""
+def predictions(classifier: Classifier, tiles: NDArray[Any]) -> NDArray[Any]:
+    """(N, H, W, C) tiles -> (N,) class indices or numbers, a batch at a time."""
     batch = len(classifier.buffer)
-    indices = np.empty(len(tiles), np.uint8)
+    answers = np.empty(len(tiles), classifier.dtype)
     for start in range(0, len(tiles), batch):
-        indices[start : start + batch] = classifier.classify(tiles[start : start + batch])
-    return indices
+        answers[start : start + batch] = classifier.predict(tiles[start : start + batch])
+    return answers
 
 
 def check(model: Path, inputs: Path, output: Path, device: str) -> int:
@@ -126,7 +127,7 @@ def examine(
         free = not classifier.fixed and result.shape[:1] == (rows,)
         record[14] = result.ndim
         record[15:19] = dimensions([None, *result.shape[1:]] if free else list(result.shape), 4)
-    class_indices(result, rows, classifier.classes)
+    classifier.answers(result, rows)
 
 
 def described(value: ort.NodeArg, most: int) -> list[int]:

@@ -1,7 +1,8 @@
-"""Multinomial logistic regression with an L2 penalty: one minimum, found by L-BFGS in float64.
+"""Linear fits with an L2 penalty: one minimum, found by L-BFGS in float64.
 
-The loss is the mean of the weighted cross entropies plus strength / 2 * |W - centre|^2; biases
-are not penalised. Features are standardised first, and the weights turned back afterwards.
+The loss is the mean of the weighted cross entropies (multinomial logistic regression), or of half
+the weighted squared errors (ridge regression), plus strength / 2 * |W - centre|^2; biases are not
+penalised. Features are standardised first, and the weights turned back afterwards.
 """
 
 from collections import deque
@@ -23,11 +24,15 @@ Objective = Callable[[F64], tuple[float, F64]]
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Standardised features (N, D) float32, targets (N, K) and weights (N,) float64."""
+    """Standardised features (N, D) float32, targets (N, K) and weights (N,) float64.
+
+    `squared`: targets are numbers, and not shares of classes.
+    """
 
     features: NDArray[np.float32]
     targets: F64
     weights: F64
+    squared: bool = False
 
     def objective(self, strength: float, centre: F64, *, bias: bool) -> Objective:
         """The loss and its gradient, of (D + 1, K) weights whose last row are the biases."""
@@ -39,14 +44,20 @@ class Examples:
             for start in range(0, len(self.features), CHUNK):
                 rows = slice(start, start + CHUNK)
                 taken = self.features[rows].astype(np.float64)
-                logs = log_softmax(taken @ matrix[:-1] + matrix[-1])
-                loss -= float(share[rows] @ (self.targets[rows] * logs).sum(1))
-                miss = (np.exp(logs) - self.targets[rows]) * share[rows, None]
+                scores = taken @ matrix[:-1] + matrix[-1]
+                if self.squared:
+                    away = scores - self.targets[rows]
+                    loss += float(share[rows] @ np.square(away).sum(1)) / 2
+                else:
+                    logs = log_softmax(scores)
+                    loss -= float(share[rows] @ (self.targets[rows] * logs).sum(1))
+                    away = np.exp(logs) - self.targets[rows]
+                miss = away * share[rows, None]
                 gradient[:-1] += taken.T @ miss
                 gradient[-1] += miss.sum(0) if bias else 0
-            away = matrix[:-1] - centre[:-1]
-            gradient[:-1] += strength * away
-            return loss + strength / 2 * float((away * away).sum()), gradient.reshape(-1)
+            pull = matrix[:-1] - centre[:-1]
+            gradient[:-1] += strength * pull
+            return loss + strength / 2 * float((pull * pull).sum()), gradient.reshape(-1)
 
         return evaluate
 

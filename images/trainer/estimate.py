@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from answers import synthetic_answers
 from classifier import on_cuda
 from headfit import FITS, HeadFit
 from inputs import synthetic
@@ -62,10 +63,10 @@ def head_cost(job: "Job", fit: HeadFit) -> tuple[Cost, float, int]:
     fit.require_equal()
     extraction = measured(lambda: fit.extract(tiles))
     passes = math.ceil(count / size)
-    labels = (np.arange(size) % job.classes).astype(np.uint8)
     # Of as many rows as the fit's chunks have: small ones cost more for each row.
     many = np.repeat(features, max(1, 4096 // size), axis=0)
-    scale, examples = fit.examples(many, np.resize(labels, len(many)), job.settings)
+    answers = synthetic_answers(len(many), job.classes, numbers=job.numbers)
+    scale, examples = fit.examples(many, answers, job.settings)
     centre = scale.inwards(fit.head.matrix)
     once = measured(lambda: examples.objective(1.0, centre, bias=True)(centre.reshape(-1)))
     evaluations = FITS * FIT_ITERATIONS * count / len(many)
@@ -94,14 +95,15 @@ def full_cost(job: "Job") -> tuple[Cost, float, int, int, float]:
     held = round(count * settings.validation)
     size = min(settings.batch_size, max(1, count - held))
     tiles = synthetic(job.manifest, size)
-    labels = (np.arange(size) % job.classes).astype(np.uint8)
+    answers = synthetic_answers(size, job.classes, numbers=job.numbers)
     weights = torch.ones(job.classes, device=job.device)
     rng = np.random.default_rng(0)
-    run.step(tiles, labels, weights, 0.0)
-    step = measured(lambda: run.step(augmented(tiles, settings, rng), labels, weights, 0.0))
+    run.step(tiles, answers, weights, 0.0)
+    step = measured(lambda: run.step(augmented(tiles, settings, rng), answers, weights, 0.0))
     some = synthetic(job.manifest, min(SCORED, max(1, held)))
     where = np.arange(len(some))
-    scored = measured(lambda: run.accuracy(some, where, np.zeros(len(some), np.uint8)))
+    judges = synthetic_answers(len(some), job.classes, numbers=job.numbers)
+    scored = measured(lambda: run.quality(some, where, judges))
     steps = settings.epochs * math.ceil((count - held) / settings.batch_size)
     passes = (settings.epochs + 1) * held / len(some)
     wall = steps * step.wall + passes * scored.wall

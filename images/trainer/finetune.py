@@ -1,8 +1,9 @@
 """Full fine-tuning: every weight, by stochastic gradient descent through the executor.
 
-One step: the mean over the batch of each tile's cross entropy, times the weight of its class;
-gradients clipped to a norm of 1; then the optimiser of torch. The weights of the epoch with the
-best accuracy on the validation tiles are kept, those before the first epoch included.
+One step: the mean over the batch of each tile's cross entropy, or squared error of a standardised
+number, times the weight of its class; gradients clipped to a norm of 1; then the optimiser of
+torch. The weights of the epoch with the best accuracy on the validation tiles, or the smallest
+squared error, are kept, those before the first epoch included.
 """
 
 import math
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from answers import Answers, Shift
 from classifier import Classifier
 from executor import Executor
 from frames import Progress
@@ -39,10 +41,14 @@ class FineTuning:
     ) -> None:
         self.settings, self.classes, self.device = settings, classes, device
         self.executor = Executor(graph, device)
-        self.logits = logits(graph)
+        self.logits = graph.output if classifier.numbers else logits(graph)
+        self.shift = Shift(0.0, 1.0)  # of the numbers that are learnt
+        self.folded = False  # whether the graph gives them standardised
         self.prepare = preparer(classifier, max(settings.batch_size, SCORED))
+        # Three digits are enough to tell classes apart, and not for a number.
+        auto = settings.precision == "auto" and not classifier.numbers
         self.low = settings.precision == "bfloat16" or (
-            settings.precision == "auto" and multiplies_bfloat16(device) and self.runs_low()
+            auto and multiplies_bfloat16(device) and self.runs_low()
         )
         self.weights = self.trainable(graph)
         self.optimizer = optimizer(self.weights, settings)
@@ -75,23 +81,17 @@ class FineTuning:
             raise UntrainableError(Verdict.NOTHING_TO_TRAIN, "no weight is left to train")
         return kept
 
-    def step(
-        self, tiles: NDArray[Any], labels: NDArray[np.uint8], weights: Tensor, rate: float
-    ) -> float:
+    def step(self, tiles: NDArray[Any], answers: Answers, weights: Tensor, rate: float) -> float:
         """One step on (n, H, W, C) tiles, already augmented; return the loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad()
         total = 0.0
         for piece in pieces(self.prepare, len(tiles), len(tiles)):
-            targets = torch.from_numpy(labels[piece].astype(np.int64)).to(self.device)
-            each = functional.cross_entropy(
-                self.scores(tiles[piece]),
-                targets,
-                reduction="none",
-                label_smoothing=self.settings.label_smoothing,
-            )
-            loss = (each * weights[targets]).sum() / len(tiles)
+            mine = answers.take(piece)
+            labels = torch.from_numpy(mine.labels.astype(np.int64)).to(self.device)
+            each = self.losses(self.scores(tiles[piece]), mine, labels)
+            loss = (each * weights[labels]).sum() / len(tiles)
             if not loss.requires_grad:
                 raise UntrainableError(Verdict.NOTHING_TO_TRAIN, "no weight reaches the output")
             loss.backward()
@@ -100,8 +100,20 @@ class FineTuning:
         self.optimizer.step()
         return total
 
+    def losses(self, scores: Tensor, answers: Answers, labels: Tensor) -> Tensor:
+        """(n,) cross entropies, or squared errors of standardised numbers."""
+        if answers.numbers is None:
+            return functional.cross_entropy(
+                scores, labels, reduction="none", label_smoothing=self.settings.label_smoothing
+            )
+        wanted = torch.from_numpy(self.shift.standard(answers.numbers).astype(np.float32))
+        given = scores[:, 0]
+        if not self.folded:
+            given = (given - self.shift.mean) / self.shift.deviation
+        return (given - wanted.to(self.device)).square()
+
     def scores(self, tiles: NDArray[Any]) -> Tensor:
-        """(n, H, W, C) tiles -> (n, K) float32 logits."""
+        """(n, H, W, C) tiles -> (n, K) float32 logits, or (n, 1) numbers."""
         images = torch.from_numpy(self.prepare.run(tiles)).to(self.device)
         if images.ndim == 4 and images.is_floating_point():
             images = images.contiguous(memory_format=torch.channels_last)
@@ -109,17 +121,22 @@ class FineTuning:
             given = self.executor(images, self.logits)
         return given.float().reshape(len(images), self.classes)[: len(tiles)]
 
-    def accuracy(
-        self, tiles: NDArray[Any], indices: NDArray[np.int64], labels: NDArray[np.uint8]
-    ) -> float:
-        """The share of the tiles at `indices` that are classified correctly."""
-        right = 0
+    def quality(self, tiles: NDArray[Any], indices: NDArray[np.int64], answers: Answers) -> float:
+        """The share of the tiles at `indices` that are classified correctly.
+
+        For numbers minus the mean of their squared errors, standardised.
+        """
+        total = 0.0
         with torch.no_grad():
             for piece in pieces(self.prepare, len(indices), SCORED):
-                mine = indices[piece]
-                best = self.scores(tiles[mine]).argmax(1).cpu().numpy()
-                right += int((best == labels[mine]).sum())
-        return right / len(indices)
+                mine = answers.take(indices[piece])
+                scores = self.scores(tiles[indices[piece]])
+                if mine.numbers is None:
+                    total += int((scores.argmax(1).cpu().numpy() == mine.labels).sum())
+                else:
+                    labels = torch.from_numpy(mine.labels.astype(np.int64))
+                    total -= float(self.losses(scores, mine, labels).sum())
+        return total / len(indices)
 
     def state(self) -> list[Tensor]:
         """A copy of the weights."""
@@ -132,33 +149,34 @@ class FineTuning:
                 held.copy_(value)
 
 
-def train(
-    run: FineTuning, tiles: NDArray[Any], labels: NDArray[np.uint8], progress: Progress
-) -> None:
+def train(run: FineTuning, tiles: NDArray[Any], answers: Answers, progress: Progress) -> None:
     """All epochs; the executor is left with the best weights."""
     settings = run.settings
     rng = np.random.default_rng(settings.seed)
-    training, validation = split(labels, settings.validation, rng)
-    weighing = class_weights(labels[training], run.classes, settings.class_weighting)
+    training, validation = split(answers.labels, settings.validation, rng)
+    classes = max(run.classes, int(answers.labels.max()) + 1)  # of numbers: the crops
+    weighing = class_weights(answers.labels[training], classes, settings.class_weighting)
     weights = torch.from_numpy(weighing).to(run.device)
     each = math.ceil(len(training) / settings.batch_size)
     steps, step, best_epoch = settings.epochs * each, 0, 0
-    best, kept = -1.0, run.state()
+    best, kept = -math.inf, run.state()
     if len(validation):
-        best = progress.accuracy = run.accuracy(tiles, validation, labels)
+        best = run.quality(tiles, validation, answers)
+        progress.accuracy = answers.accuracy(best)
     for epoch in range(settings.epochs):
         for batch in batches(training, settings.batch_size, rng):
             chosen = augmented(tiles[batch], settings, rng)
-            loss = run.step(chosen, labels[batch], weights, rate(settings, step, steps))
+            loss = run.step(chosen, answers.take(batch), weights, rate(settings, step, steps))
             step += 1
             progress.report(epoch, settings.epochs, step, steps, loss)
             if not math.isfinite(loss):
                 run.restore(kept)
                 raise FloatingPointError("the loss is no number any more: lower the learning rate")
         if len(validation):
-            progress.accuracy = run.accuracy(tiles, validation, labels)
-            if progress.accuracy > best:
-                best, best_epoch, kept = progress.accuracy, epoch + 1, run.state()
+            found = run.quality(tiles, validation, answers)
+            progress.accuracy = answers.accuracy(found)
+            if found > best:
+                best, best_epoch, kept = found, epoch + 1, run.state()
         progress.report(epoch + 1, settings.epochs, step, steps, loss, final=True)
         if settings.early_stopping and epoch + 1 - best_epoch >= settings.early_stopping:
             break

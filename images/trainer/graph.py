@@ -5,7 +5,8 @@ tensors in it. Here a weight is a float32 or float64 tensor of more than one num
 one of the places in WEIGHT_PLACES, directly or through operators that only move it (MOVERS). So a
 kernel, a bias, a scale, an embedding or a class token is trained; running statistics, bounds of a
 Clip, exponents, factors of a Resize, divisors, epsilons and other scalars are not. A table that
-is added and reaches -50 or below is an attention mask, and stays as it is. A tensor in several
+is added and reaches -50 or below is an attention mask, and stays as it is. What this program puts
+into a last layer is a weight, a single bias too. A tensor in several
 places is one weight. A weight whose nodes do not lead to the output is none.
 """
 
@@ -63,6 +64,7 @@ SCALARS_TOO = {"Gemm", "Conv", "PRelu", "FusedGemm", "FusedConv"}  # a bias of o
 LAYERS = {"Conv", "ConvTranspose", "Einsum", "FusedConv", "FusedGemm", "FusedMatMul", "Gemm"}
 LAYERS |= {"Gather", "MatMul"}  # each begins a layer; what follows it belongs to it
 MASK = -50.0
+FRESH = "evaluator_head_"  # begins the names of tensors that head.py puts in
 FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE}
 
 
@@ -185,6 +187,8 @@ def is_weight(
         if use[1] in WEIGHT_PLACES.get(use[0].op_type, ())
         and (size > 1 or use[0].op_type in SCALARS_TOO)
     ]
+    if name.startswith(FRESH):
+        return True
     if uses and all(node.op_type in {"Add", "Sum"} for node, _ in uses):
         return bool(numpy_helper.to_array(tensor).min() > MASK)
     return bool(uses)

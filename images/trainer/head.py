@@ -1,20 +1,21 @@
-"""The last linear layer of a classifier: where it is, what goes in, and a new one in its place.
+"""The last linear layer of a model: where it is, what goes in, and a new one in its place.
 
-From the output backwards, past what changes no order of the scores (a softmax, a reshape), to a
-Gemm, or a MatMul with or without an Add. Its weights must be in the file.
+From the output backwards, past what changes no order of the scores (a softmax, a reshape), or of
+numbers past what changes none (a reshape), to a Gemm, or a MatMul with or without an Add. Its
+weights must be in the file.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from graph import Graph, read
+from graph import FRESH, Graph, read
 from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 from verdicts import UntrainableError, Verdict
 
-TAILS = {"Cast", "Dropout", "Flatten", "Identity", "LogSoftmax", "Reshape", "Sigmoid", "Softmax"}
-TAILS |= {"Squeeze"}
+SAME = {"Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze"}
+TAILS = SAME | {"LogSoftmax", "Sigmoid", "Softmax"}
 MOVED = {"Cast", "Identity"}  # between a tensor of the file and the node that takes it
 F64 = NDArray[np.float64]
 
@@ -31,12 +32,12 @@ class Head:
     bias: bool  # whether the layer can take one
 
 
-def find_head(graph: Graph) -> Head:
+def find_head(graph: Graph, *, numbers: bool = False) -> Head:
     """The head; UntrainableError with NO_HEAD where there is none that this program knows."""
     makers = {name: node for node in graph.nodes for name in node.output}
     name = graph.output
     node = makers.get(name)
-    while node is not None and node.op_type in TAILS:
+    while node is not None and node.op_type in (SAME if numbers else TAILS):
         name = node.input[0]
         node = makers.get(name)
     if node is not None and node.op_type == "Gemm":
@@ -147,9 +148,7 @@ def put(graph: Graph, node: NodeProto, place: int, value: NDArray[np.floating]) 
     """Point an input of a node at a fresh tensor; the old one goes when nobody reads it."""
     model = graph.model.graph
     taken = {t.name for t in model.initializer} | {n for node in model.node for n in node.output}
-    fresh = next(
-        n for n in (f"evaluator_head_{at}" for at in range(len(taken) + 1)) if n not in taken
-    )
+    fresh = next(n for n in (f"{FRESH}{at}" for at in range(len(taken) + 1)) if n not in taken)
     model.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), fresh))
     if place < len(node.input):
         old, node.input[place] = node.input[place], fresh
@@ -157,6 +156,9 @@ def put(graph: Graph, node: NodeProto, place: int, value: NDArray[np.floating]) 
             at = next((at for at, t in enumerate(model.initializer) if t.name == old), None)
             if at is not None:
                 del model.initializer[at]
+                inputs = [taken for taken in model.input if taken.name != old]
+                del model.input[:]
+                model.input.extend(inputs)
     else:
         node.input.append(fresh)
     if graph.model.ir_version < 4:  # there every initializer is an input too

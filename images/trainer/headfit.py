@@ -1,8 +1,10 @@
 """Head only: features by onnxruntime, then a convex fit of the last layer. No torch is needed.
 
 The strength of the penalty, and whether it pulls towards the vendor's weights or towards zero, are
-chosen on the validation tiles by their cross entropy; then all tiles are fitted that way. Where
-no fit classifies more validation tiles correctly than the vendor's weights do, those stay.
+chosen on the validation tiles by their cross entropy, or by their squared error where numbers are
+learnt; then all tiles are fitted that way. Where no fit classifies more validation tiles correctly
+than the vendor's weights do, or errs less, those stay. Numbers are standardised for the fit, and
+that is folded into the layer afterwards.
 """
 
 import dataclasses
@@ -12,6 +14,7 @@ from typing import Any
 import convex
 import numpy as np
 import onnxruntime as ort
+from answers import Answers
 from classifier import Classifier, session_options
 from convex import Examples, Scaling
 from graph import Graph
@@ -36,7 +39,7 @@ class HeadFit:
     """A head, and the session that computes what goes into it."""
 
     def __init__(self, graph: Graph, classifier: Classifier, classes: int) -> None:
-        self.head: Head = find_head(graph)
+        self.head: Head = find_head(graph, numbers=classifier.numbers)
         self.classes = classes
         if self.head.matrix.shape[1] != classes:
             raise UntrainableError(Verdict.NO_HEAD, "the last linear layer makes no scores")
@@ -94,35 +97,37 @@ class HeadFit:
             raise UntrainableError(Verdict.FORWARD_DIFFERS, "the saved file is another model")
 
     def fit(
-        self, features: F32, labels: NDArray[np.uint8], settings: Settings, step: Step
+        self, features: F32, answers: Answers, settings: Settings, step: Step
     ) -> tuple[F64, float]:
         """New weights (D + 1, K) of the layer, and their accuracy on the validation tiles or -1."""
         rng = np.random.default_rng(settings.seed)
-        training, validation = split(labels, settings.validation, rng)
+        training, validation = split(answers.labels, settings.validation, rng)
+        own = self.head.matrix
         if not len(validation):
-            return self.path(features, labels, settings, step, self.head.matrix, [ALONE])[-1], -1.0
+            return self.path(features, answers, settings, step, own, [ALONE])[-1], -1.0
+        learnt, shift = answers.take(training), answers.shift(bias=self.head.bias)
         fits = [
             (centre, strength, matrix)
-            for centre in (self.head.matrix, self.head.matrix * 0)
+            for centre in (own, shift.outwards(own * 0))
             for strength, matrix in zip(
                 STRENGTHS,
-                self.path(features[training], labels[training], settings, step, centre, STRENGTHS),
+                self.path(features[training], learnt, settings, step, centre, STRENGTHS),
                 strict=True,
             )
         ]
-        losses = [cross_entropy(features[validation], labels[validation], fit[2]) for fit in fits]
-        centre, strength, matrix = fits[int(np.argmin(losses))]
-        accuracy = correct(features[validation], labels[validation], matrix)
-        before = correct(features[validation], labels[validation], self.head.matrix)
-        if accuracy < before:
-            return self.head.matrix, before
+        held, judges = features[validation], answers.take(validation)
+        centre, strength, matrix = fits[int(np.argmin([loss(held, judges, f[2]) for f in fits]))]
+        found, before = quality(held, judges, matrix), quality(held, judges, own)
+        if found < before:
+            return own, judges.accuracy(before)
         start = [strength]
-        return self.path(features, labels, settings, step, centre, start, matrix)[-1], accuracy
+        made = self.path(features, answers, settings, step, centre, start, matrix)[-1]
+        return made, judges.accuracy(found)
 
     def path(  # noqa: PLR0913, PLR0917 - what makes a fit
         self,
         features: F32,
-        labels: NDArray[np.uint8],
+        answers: Answers,
         settings: Settings,
         step: Step,
         centre: F64,
@@ -130,25 +135,35 @@ class HeadFit:
         start: F64 | None = None,
     ) -> list[F64]:
         """Weights for each strength; each fit starts where the last one ended."""
-        scale, examples = self.examples(features, labels, settings)
-        inner = scale.inwards(centre)
-        point = scale.inwards(centre if start is None else start).reshape(-1)
+        scale, examples = self.examples(features, answers, settings)
+        shift = answers.shift(bias=self.head.bias)
+        inner = scale.inwards(shift.inwards(centre))
+        point = scale.inwards(shift.inwards(centre if start is None else start)).reshape(-1)
         found = []
         for strength in strengths:
             point = convex.minimise(examples.objective(strength, inner, bias=self.head.bias), point)
-            found.append(scale.outwards(point.reshape(inner.shape)))
+            found.append(shift.outwards(scale.outwards(point.reshape(inner.shape))))
             step()
         return found
 
     def examples(
-        self, features: F32, labels: NDArray[np.uint8], settings: Settings
+        self, features: F32, answers: Answers, settings: Settings
     ) -> tuple[Scaling, Examples]:
-        """Standardised features with smoothed targets and the weights of their classes."""
+        """Standardised features with targets and the weights of their classes.
+
+        Targets are shares of classes, smoothed, or standardised numbers (N, 1).
+        """
         scale = convex.scaling(features, bias=self.head.bias)
-        smoothing = settings.label_smoothing
-        targets = np.eye(self.classes)[labels] * (1 - smoothing) + smoothing / self.classes
-        weights = class_weights(labels, self.classes, settings.class_weighting)[labels]
-        return scale, Examples(scale.standardised(features), targets, weights.astype(np.float64))
+        labels, squared = answers.labels, answers.numbers is not None
+        if answers.numbers is not None:
+            targets = answers.shift(bias=self.head.bias).standard(answers.numbers)[:, None]
+        else:
+            smoothing = settings.label_smoothing
+            targets = np.eye(self.classes)[labels] * (1 - smoothing) + smoothing / self.classes
+        classes = max(self.classes, int(labels.max(initial=0)) + 1)  # of numbers: the crops
+        weights = class_weights(labels, classes, settings.class_weighting)[labels]
+        rows = scale.standardised(features)
+        return scale, Examples(rows, targets, weights.astype(np.float64), squared)
 
 
 class Recorder:
@@ -164,12 +179,17 @@ class Recorder:
         return self.kept
 
 
-def cross_entropy(features: F32, labels: NDArray[np.uint8], matrix: F64) -> float:
-    """The mean over tiles."""
-    logs = convex.log_softmax(features @ matrix[:-1] + matrix[-1])
-    return -float(logs[np.arange(len(labels)), labels].mean())
+def loss(features: F32, answers: Answers, matrix: F64) -> float:
+    """The mean cross entropy, or squared error, over tiles."""
+    scores = features @ matrix[:-1] + matrix[-1]
+    if answers.numbers is not None:
+        return float(np.square(scores[:, 0] - answers.numbers).mean())
+    logs = convex.log_softmax(scores)
+    return -float(logs[np.arange(len(answers)), answers.labels].mean())
 
 
-def correct(features: F32, labels: NDArray[np.uint8], matrix: F64) -> float:
-    """The share of tiles whose own class has the highest score."""
-    return float(((features @ matrix[:-1] + matrix[-1]).argmax(1) == labels).mean())
+def quality(features: F32, answers: Answers, matrix: F64) -> float:
+    """The share of tiles whose own class has the highest score; minus the loss for numbers."""
+    if answers.numbers is not None:
+        return -loss(features, answers, matrix)
+    return float(((features @ matrix[:-1] + matrix[-1]).argmax(1) == answers.labels).mean())

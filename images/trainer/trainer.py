@@ -1,7 +1,8 @@
-"""Fine-tune a vendor's ONNX classifier on the training tiles of one dataset, inside the sandbox.
+"""Fine-tune a vendor's ONNX model on the training tiles of one dataset, inside the sandbox.
 
     check   /submission/model.onnx + /input/manifest.json -> a record of 24 numbers
-    train   the same + /input/tiles.npy, labels.npy -> /opt/ml/model/model.onnx
+    train   the same + /input/tiles.npy, labels.npy (and crops.npy, where labels are numbers)
+            -> /opt/ml/model/model.onnx
 
 Both read /input/admission.json, the data owner's limits of a model, and
 /input/hyperparameters.json, the recipe as the host has written it. `check` sees no tile; it says
@@ -20,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from answers import Answers, read_answers
 from classifier import Classifier, fit, load, on_cuda
 from findings import Limits, UnsuitableError
 from frames import Progress
-from graph import Graph, read_graph
-from head import replace_head
+from graph import Graph, read_graph, view
+from head import F64, find_head, replace_head
 from headfit import FITS, HeadFit
 from inputs import synthetic
 from numpy.typing import NDArray
@@ -70,12 +72,13 @@ class Job:
         self.device = device
         self.manifest: dict[str, Any] = json.loads((inputs / "manifest.json").read_text())
         self.settings: Settings = read_settings(inputs)
-        self.classes = len(self.manifest["classes"])
         self.limits = Limits(**json.loads((inputs / "admission.json").read_text()))
         session = load(model, self.limits, device)
         if device == "cuda" and not on_cuda(session):
             raise UntrainableError(Verdict.NO_GPU, "no GPU computes here")
         self.classifier: Classifier = fit(session, self.manifest)
+        self.classes = self.classifier.classes  # 1 where it predicts a number
+        self.numbers = self.classifier.numbers
         self.plain = self.classifier  # on the CPU, whose rounding is torch's
         if device == "cuda":
             self.plain = self.opened(model)
@@ -89,11 +92,12 @@ class Job:
         return fit(load(model, self.limits, "cpu"), self.manifest)
 
     def require_scores(self) -> None:
-        """Class indices have no gradient."""
+        """Class indices have no gradient; numbers are floats (N, 1) or (N,)."""
         scores = self.plain.run(synthetic(self.manifest, 2)[: len(self.plain.buffer)])
         rows = len(self.plain.buffer) if self.plain.fixed else 2
         floats = isinstance(scores, np.ndarray) and scores.dtype.type in {np.float32, np.float64}
-        if not floats or scores.shape != (rows, self.classes):
+        shapes = {(rows, self.classes), *([(rows,)] if self.numbers else [])}
+        if not floats or scores.shape not in shapes:
             raise UntrainableError(Verdict.NOT_A_CLASSIFIER, "its output is no float scores (N, K)")
 
     def chosen(self) -> int:
@@ -163,9 +167,9 @@ def train(model: Path, inputs: Path, trained: Path, device: str, progress: Progr
         job = Job(model, inputs, device)
         tiles = np.load(inputs / "tiles.npy", mmap_mode="r", allow_pickle=False)
         tiles = tiles.reshape(*tiles.shape[:3], job.manifest["bands"])
-        labels = np.load(inputs / "labels.npy", allow_pickle=False)
+        answers = read_answers(inputs, numbers=job.numbers)
         way = train_head if job.mode == HEAD else train_full
-        require_same = way(job, tiles, labels, progress)
+        require_same = way(job, tiles, answers, progress)
         fresh = trained.with_suffix(".part")
         job.graph.write(fresh)
         require_same(job.opened(fresh), read_graph(fresh))
@@ -182,9 +186,7 @@ def train(model: Path, inputs: Path, trained: Path, device: str, progress: Progr
     return 0
 
 
-def train_head(
-    job: Job, tiles: NDArray[Any], labels: NDArray[np.uint8], progress: Progress
-) -> Same:
+def train_head(job: Job, tiles: NDArray[Any], answers: Answers, progress: Progress) -> Same:
     """Change the last linear layer of the job's graph."""
     head = job.head
     assert head is not None  # noqa: S101 - so the mode was chosen
@@ -192,7 +194,7 @@ def train_head(
     step = counter(progress, passes + FITS)
     features = head.features(tiles, step)
     head.require_equal()
-    matrix, progress.accuracy = head.fit(features, labels, job.settings, step)
+    matrix, progress.accuracy = head.fit(features, answers, job.settings, step)
     replace_head(job.graph, head.head, matrix)
     progress.report(1, 1, passes + FITS, passes + FITS, 0.0, final=True)
 
@@ -215,9 +217,7 @@ def counter(progress: Progress, steps: int) -> Callable[[], None]:
     return step
 
 
-def train_full(
-    job: Job, tiles: NDArray[Any], labels: NDArray[np.uint8], progress: Progress
-) -> Same:
+def train_full(job: Job, tiles: NDArray[Any], answers: Answers, progress: Progress) -> Same:
     """Change every weight of the job's graph that is not frozen."""
     from compare import require_equal  # noqa: PLC0415 - head only needs no torch
     from finetune import FineTuning, prepare_torch  # noqa: PLC0415
@@ -226,15 +226,37 @@ def train_full(
     prepare_torch(job.device)
     sample = tiles[: len(job.plain.buffer)]
     require_equal(job.graph, job.plain, sample)
+    shift = answers.shift()
+    folded = job.numbers and refolded(job, shift.inwards)
     run = FineTuning(job.graph, job.classifier, job.settings, job.classes, job.device)
-    train_all(run, tiles, labels, progress)
+    run.shift, run.folded = shift, folded
+    train_all(run, tiles, answers, progress)
     for name, value in run.executor.trained().items():
         job.graph.replace(name, value)
+    if folded:
+        refolded(job, shift.outwards)
 
     def require_same(saved: Classifier, _graph: Graph) -> None:
         require_equal(job.graph, saved, sample)
 
     return require_same
+
+
+def refolded(job: Job, change: Callable[[F64], F64]) -> bool:
+    """Change the last layer of the job's graph, if it has one with a bias; say whether it has.
+
+    Numbers far from 0, such as kilograms of a hectare, are out of reach of small steps: so the
+    layer gives standardised ones while it is trained.
+    """
+    try:
+        head = find_head(job.graph, numbers=True)
+    except UntrainableError:
+        return False
+    if not head.bias:
+        return False
+    replace_head(job.graph, head, change(head.matrix))
+    job.graph = view(job.graph.model)
+    return True
 
 
 if __name__ == "__main__":

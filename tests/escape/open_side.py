@@ -25,6 +25,7 @@ from evaluator.attacks.side_tries import (
 from evaluator.attacks.stand_in import HELD_OUT, published, stand_in_job
 from evaluator.evaluate import Phase
 from evaluator.leakage import release_time
+from evaluator.scoring import Counts
 from sandbox import Mount, Outcome, Status
 
 if TYPE_CHECKING:
@@ -108,8 +109,8 @@ def digits(row: Attack, _bench: Bench) -> bool:
 def confusion(_row: Attack, bench: Bench) -> bool:
     """A table of what was taken for what shows which wrong class was named."""
     one, other = (scored(bench, wrong).counts for wrong in ({0: 1, 1: 2}, {0: 2, 1: 0}))
-    assert one is not None
-    assert other is not None
+    assert isinstance(one, Counts)
+    assert isinstance(other, Counts)
     return one.confusion != other.confusion and one.class_correct == other.class_correct
 
 

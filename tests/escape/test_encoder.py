@@ -65,6 +65,9 @@ def about(
         evaluator=Evaluator(version="1"),
         dataset=Dataset(
             version=1,
+            task="classification",
+            unit=None,
+            range=None,
             holdout_commitment=Commitment(name="commitment.json", digest=DIGEST),
             holdout_tiles=sum(sizes),
             classes=names,

@@ -23,6 +23,7 @@ from evaluator.job import Images, Job
 from evaluator.onnx_check import RECORD
 from evaluator.proof import Proof
 from evaluator.recipe import Recipe
+from evaluator.scoring import Counts
 from evaluator.workspace import shipped
 from sandbox import Outcome, SandboxError, SandboxPolicy, Spec, Status, Usage
 
@@ -192,7 +193,7 @@ def test_right_predictions_are_counted(job: Job, received: Received) -> None:
     evaluation = evaluate(received, job, machine(predict=ended(labels.tobytes())))
 
     counts = present(evaluation.baseline).counts
-    assert counts is not None
+    assert isinstance(counts, Counts)
     assert (counts.correct, counts.total) == (8, 8)
     assert evaluation.tuned is None
 

@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError as SchemaError
 from pydantic import ValidationError
 
+from evaluator.error_phases import ErrorSteps
 from evaluator.evaluate import Evaluation, Phase
 from evaluator.leakage import Account, total
 from evaluator.predicate import (
@@ -24,6 +25,7 @@ from evaluator.predicate import (
     Dataset,
     DigestSet,
     Evaluator,
+    Gain,
     LogPosition,
     Phases,
     Policy,
@@ -34,6 +36,7 @@ from evaluator.predicate import (
     Training,
     Wall,
 )
+from evaluator.regression import ErrorGrid, measure
 from evaluator.result import Result, json_schema, private_document
 from evaluator.scoring import Counts, Grid
 from evaluator.status import STATUSES
@@ -60,6 +63,15 @@ LATE = Phase("TIMEOUT", message="too late", charge=60 * MICRO)
 REFUSED = Phase("REFUSED", rules=("EVA301",), message="EVA301: too large")
 EARLIER = "f" * 16
 
+YIELDS = [2.0, 4.0, 6.0, 8.0, 10.0] * 60
+CROPS = [0] * 200 + [1] * 80 + [2] * 20
+GUESSES = [yield_ + (0.5, -1.25, 2.0)[at % 3] for at, yield_ in enumerate(YIELDS)]
+CLOSER = [yield_ + (0.25, -0.5)[at % 2] for at, yield_ in enumerate(YIELDS)]
+ROUGH, FINE = (
+    Phase("OK", measure(CROPS, YIELDS, guess, COUNTS.classes, COUNTS.rare), charge=charge * MICRO)
+    for guess, charge in ((GUESSES, 3), (CLOSER, 41))
+)
+
 
 def about(*, sizes: bool, trains: bool = True) -> About:
     """Everything that is known of a run before it ends."""
@@ -73,6 +85,9 @@ def about(*, sizes: bool, trains: bool = True) -> About:
         evaluator=Evaluator(version="0.1.0"),
         dataset=Dataset(
             version=1,
+            task="classification",
+            unit=None,
+            range=None,
             holdout_commitment=Commitment(
                 name="commitment.json", digest=DigestSet(sha256="1" * 64)
             ),
@@ -108,6 +123,15 @@ def about(*, sizes: bool, trains: bool = True) -> About:
     )
 
 
+def about_yields(*, sizes: bool) -> About:
+    """The same of a data set whose tiles have yields."""
+    facts, limits = about(sizes=sizes), (0.0, 12.0)
+    steps = ErrorSteps.of(ErrorGrid.of(limits, 0.01, 0.1, 100))
+    numbers = {"task": "regression", "unit": "t/ha", "range": limits}
+    dataset = facts.dataset.model_copy(update=numbers)
+    return facts.model_copy(update={"dataset": dataset, "grid": steps})
+
+
 def result(facts: About, evaluation: Evaluation, account: Account = ACCOUNT) -> Result:
     """The result of a run of this submission."""
     return Result.of(DIGEST, facts, evaluation, account)
@@ -124,6 +148,10 @@ def results() -> dict[str, Result]:
         "result-baseline.json": result(alone, Evaluation(BEFORE)),
         "result-timeout.json": result(alone, Evaluation(LATE)),
         "result-refused.json": result(open_, Evaluation(REFUSED)),
+        "result-regression.json": result(about_yields(sizes=True), Evaluation(ROUGH, FINE)),
+        "result-regression-without-class-sizes.json": result(
+            about_yields(sizes=False), Evaluation(ROUGH, FINE)
+        ),
         "result-adapted.json": Result.of(DIGEST, alone, Evaluation(None, AFTER), ACCOUNT, EARLIER),
     }
 
@@ -209,7 +237,7 @@ def test_a_loss_is_published_like_a_gain() -> None:
     """A model that unlearnt has gained less than nothing, and the interval says so too."""
     gain = result(about(sizes=True), Evaluation(AFTER, BEFORE)).predicate.phases.gain
 
-    assert gain is not None
+    assert isinstance(gain, Gain)
     assert gain.accuracy == -0.086
     assert gain.accuracy_interval[0] < gain.accuracy < gain.accuracy_interval[1] < 0
 

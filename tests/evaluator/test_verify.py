@@ -31,6 +31,8 @@ NAMES = [
     "result-timeout.json",
     "result-refused.json",
     "result-adapted.json",
+    "result-regression.json",
+    "result-regression-without-class-sizes.json",
 ]
 
 Statement = dict[str, Any]

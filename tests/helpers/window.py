@@ -132,6 +132,9 @@ class Farm:
             evaluator=Evaluator(version="0.1.0"),
             dataset=Dataset(
                 version=dataset.version,
+                task="classification",
+                unit=None,
+                range=None,
                 holdout_commitment=Commitment(
                     name="commitment.json", digest=_digest(dataset.commitment)
                 ),

@@ -82,8 +82,26 @@ class Runner:
         self._child.stdin.close()
         self._child.wait(timeout=10)
 
+    def numbers(
+        self, model: onnx.ModelProto, tiles: NDArray[Any], device: str = "cpu"
+    ) -> tuple[int, list[float]]:
+        """As `predict`, where the manifest asks for a number for each tile."""
+        self._write(model, tiles, {}, task="regression")
+        status = self._call("predict", device)
+        return status, np.fromfile(self.output, "<f4").tolist()
+
+    def check_numbers(self, model: onnx.ModelProto) -> list[int]:
+        """As `check`, where the manifest asks for a number for each tile."""
+        self._write(model, np.zeros((1, 8, 8), np.uint8), {}, task="regression")
+        assert self._call("check", "cpu") == 0
+        return [int(number) for number in np.fromfile(self.output, "<i8")]
+
     def _write(
-        self, model: onnx.ModelProto | bytes, tiles: NDArray[Any], limits: dict[str, Any]
+        self,
+        model: onnx.ModelProto | bytes,
+        tiles: NDArray[Any],
+        limits: dict[str, Any],
+        task: str = "classification",
     ) -> None:
         raw = model if isinstance(model, bytes) else model.SerializeToString()
         (self.folder / "model.onnx").write_bytes(raw)
@@ -94,7 +112,8 @@ class Runner:
             "dtype": str(tiles.dtype),
             "bands": tiles.shape[3] if tiles.ndim == 4 else 1,
             "classes": [f"class {index}" for index in range(CLASSES)],
-            "output_dtype": "uint8",
+            "task": task,
+            "output_dtype": "uint8" if task == "classification" else "float32",
         }
         (self.folder / "input/manifest.json").write_text(json.dumps(manifest))
         (self.folder / "input/admission.json").write_text(json.dumps(LIMITS | limits))

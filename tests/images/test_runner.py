@@ -316,3 +316,64 @@ def test_a_damaged_model_ends_in_a_record(
         at = data.draw(st.integers(0, len(raw) - 1))
         raw[at : at + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=3))
     assert 0 <= runner.check(bytes(raw))[0] <= 19
+
+
+@pytest.mark.parametrize(
+    ("batch", "tail"),
+    [
+        ("N", None),
+        (7, None),
+        ("N", ("Flatten", {"axis": 0})),  # of one class: (1, N), which is no column
+        ("N", ("Cast", {"to": TensorProto.DOUBLE})),
+        ("N", ("Cast", {"to": TensorProto.FLOAT16})),
+    ],
+)
+def test_a_number_for_each_tile_comes_out_as_float32(
+    runner: Runner, classifier: Make, batch: int | str, tail: tuple[str, dict[str, Any]] | None
+) -> None:
+    """(N, 1) of any float type, batches or not, is what plain onnxruntime computes."""
+    model = classifier((batch, 1, 8, 8), classes=1, tail=tail)
+    if tail and tail[0] == "Flatten":
+        assert runner.check_numbers(model)[0] == 6
+        return
+    plain = runner.plain(classifier(classes=1, tail=tail), GREY[:, None].astype(np.float32))
+
+    status, numbers = runner.numbers(model, GREY)
+
+    assert runner.check_numbers(model)[0] == 0
+    assert status == 0
+    assert numbers == pytest.approx(plain[:, 0].astype(np.float32).tolist(), rel=1e-5)
+
+
+def test_a_flat_row_of_numbers_is_taken(runner: Runner, classifier: Make) -> None:
+    """(N,) as well as (N, 1)."""
+    column = classifier(classes=1)
+    flat = classifier(classes=1, tail=("ReduceSum", {"keepdims": 0}))
+    flat.graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "axis"))
+    flat.graph.node[-1].input.append("axis")
+
+    assert runner.check_numbers(flat)[0] == 0
+    assert runner.numbers(flat, GREY) == runner.numbers(column, GREY)
+
+
+@pytest.mark.parametrize(
+    ("classes", "tail"),
+    [(2, None), (9, None), (1, ("Cast", {"to": TensorProto.INT64}))],
+)
+def test_scores_and_whole_numbers_are_no_numbers(
+    runner: Runner, classifier: Make, classes: int, tail: tuple[str, dict[str, Any]] | None
+) -> None:
+    """Several columns or integers: EVA307. As a classifier of nine classes one of them is right."""
+    model = classifier(classes=classes, tail=tail)
+
+    assert runner.check_numbers(model)[0] == 6
+    assert runner.numbers(model, GREY)[0] != 0
+    assert runner.check(model)[0] == (0 if classes != 2 else 6)
+
+
+def test_a_number_that_is_none_is_left_to_the_host(runner: Runner, classifier: Make) -> None:
+    """Log of something negative: NaN is written as it is, and read_numbers refuses it."""
+    status, numbers = runner.numbers(classifier(classes=1, tail=("Log", {})), GREY)
+
+    assert status == 0
+    assert np.isnan(numbers).any()

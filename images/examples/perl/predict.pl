@@ -6,11 +6,16 @@
 #
 # centroids.txt holds the mean pixel value of each class, one a line, in the order of the
 # manifest's classes. What `train` left wins over the file that came with the image.
+#
+# Where the manifest's task is regression, it fits a line through the brightness and the number of
+# each training tile (line.txt: its base and its slope), and before that it answers the middle of
+# the manifest's target_range.
 use strict;
 use warnings;
 
 my $SHIPPED = '/opt/centroids.txt';
 my $TRAINED = '/opt/ml/model/centroids.txt';
+my $LINE    = '/opt/ml/model/line.txt';
 
 my $verb = shift // '';
 if    ($verb eq 'predict') { predict() }
@@ -18,6 +23,7 @@ elsif ($verb eq 'train')   { train() }
 else                       { die "usage: predict | train\n" }
 
 sub predict {
+    return predict_numbers() if regression();
     my ($classes) = slurp('/input/manifest.json') =~ /"classes"\s*:\s*\[(.*?)\]/s;
     my $count = () = $classes =~ /"[^"]*"/g;
     my @centroids = split /\n/, slurp(-e $TRAINED ? $TRAINED : $SHIPPED);
@@ -32,6 +38,7 @@ sub predict {
 }
 
 sub train {
+    return train_line() if regression();
     my @labels = unpack 'C*', array('/input/labels.npy');
     my @means = brightness();
     my (@sum, @count);
@@ -41,6 +48,31 @@ sub train {
     }
     my @centroids = map { $count[$_] ? $sum[$_] / $count[$_] : -1e9 } 0 .. $#count;
     spill($TRAINED, join '', map { "$_\n" } @centroids);
+}
+
+sub regression { return slurp('/input/manifest.json') =~ /"task"\s*:\s*"regression"/ }
+
+# One little-endian float32 for each tile.
+sub predict_numbers {
+    my ($low, $high) = slurp('/input/manifest.json')
+        =~ /"target_range"\s*:\s*\[\s*([-+.\deE]+)\s*,\s*([-+.\deE]+)\s*\]/;
+    my ($base, $slope) = -e $LINE ? split /\n/, slurp($LINE) : (($low + $high) / 2, 0);
+    spill('/output/predictions', pack 'f<*', map { $base + $slope * $_ } brightness());
+}
+
+# Least squares.
+sub train_line {
+    my @targets = unpack 'f<*', array('/input/labels.npy');
+    my @means = brightness();
+    my ($x, $y, $xx, $xy) = (0) x 4;
+    $x += $_ / @means for @means;
+    $y += $_ / @means for @targets;
+    for my $tile (0 .. $#means) {
+        $xx += ($means[$tile] - $x) ** 2;
+        $xy += ($means[$tile] - $x) * ($targets[$tile] - $y);
+    }
+    my $slope = $xx ? $xy / $xx : 0;
+    spill($LINE, join '', map { "$_\n" } $y - $slope * $x, $slope);
 }
 
 # The mean byte of each tile; %32C* is Perl's checksum: a sum, computed in C.

@@ -28,6 +28,8 @@ def main(verb: str) -> None:
     """Carry out one verb of the contract."""
     if DEVICE.type == "cuda" and not torch.cuda.is_available():
         sys.exit("a GPU was asked for and none computes here")
+    if json.loads((INPUT / "manifest.json").read_text()).get("task") == "regression":
+        sys.exit("this example tells classes apart; predict one float32 a tile for a regression")
     torch.set_num_threads(int(os.environ.get("EVALUATOR_THREADS", "1")))
     if verb == "predict":
         predict()

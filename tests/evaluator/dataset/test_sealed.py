@@ -50,6 +50,7 @@ def test_manifest_says_what_the_contract_promises(dataset: Dataset) -> None:
         "dtype": "uint8",
         "bands": 3,
         "classes": ["barley", "corn"],
+        "task": "classification",
         "output_dtype": "uint8",
     }
 

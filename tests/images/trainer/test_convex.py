@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from tests.images.trainer.conftest import load
 
@@ -73,3 +73,44 @@ def test_standardised_weights_score_as_raw_ones(bias: bool) -> None:  # noqa: FB
     ours = scale.standardised(features) @ inner[:-1] + inner[-1]
     np.testing.assert_allclose(ours, features @ matrix[:-1] + matrix[-1], atol=1e-3)
     np.testing.assert_allclose(scale.outwards(inner), matrix, atol=1e-9)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.1, 0.001])
+@pytest.mark.parametrize("bias", [True, False])
+def test_squared_errors_reach_the_minimum_of_ridge_regression(
+    strength: float, *, bias: bool
+) -> None:
+    """scikit-learn's alpha is strength times n; it does not penalise the intercept either."""
+    wanted = FEATURES @ [0.5, -1, 0.2, 3, 0, 1] + RNG.standard_normal(400)
+    theirs = Ridge(alpha=strength * len(wanted), fit_intercept=bias)
+    theirs.fit(FEATURES.astype(np.float64), wanted)
+    made = convex.Examples(FEATURES, wanted[:, None], np.ones(400), squared=True)
+    objective = made.objective(strength, np.zeros((7, 1)), bias=bias)
+
+    flat = convex.minimise(objective, np.zeros(7), 500)
+
+    best = objective(np.append(theirs.coef_, theirs.intercept_))[0]
+    assert objective(flat)[0] <= best * (1 + 1e-4)
+    point = RNG.standard_normal(7)
+    point[-1] *= bias
+    _, gradient = objective(point)
+    for at in range(7 if bias else 6):
+        nudge = np.eye(7)[at] * 1e-6
+        slope = (objective(point + nudge)[0] - objective(point - nudge)[0]) / 2e-6
+        assert slope == pytest.approx(gradient[at], rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_standardised_numbers_fold_back_into_the_layer(*, bias: bool) -> None:
+    """Outwards and inwards are each other's reverse, and the layer gives the numbers themselves."""
+    answers = load("answers")
+    numbers = (6000 + 900 * RNG.standard_normal(50)).astype(np.float32)
+    shift = answers.Answers(np.zeros(50, np.uint8), numbers).shift(bias=bias)
+    matrix, rows = RNG.standard_normal((7, 1)), RNG.standard_normal((50, 6))
+    inner = shift.inwards(matrix)
+
+    np.testing.assert_allclose(shift.outwards(inner), matrix, rtol=1e-9)
+    raw, standard = (rows @ m[:-1] + m[-1] for m in (matrix, inner))
+    np.testing.assert_allclose(shift.standard(raw), standard, rtol=1e-9)
+    assert (shift.mean == 0) != bias
+    np.testing.assert_allclose(np.square(shift.standard(numbers)).mean(), 1, rtol=1e-6)

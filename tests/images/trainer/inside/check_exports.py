@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import torch
+from answers import Answers
 from classifier import Classifier, fit, session_options
 from compare import difference, require_equal
 from executor import Executor
@@ -48,7 +49,8 @@ def tried(path: Path) -> dict[str, Any]:
     run = FineTuning(graph, classifier, settings, classes, "cpu")
     labels = (np.arange(len(tiles)) % classes).astype(np.uint8)
     weights = torch.from_numpy(class_weights(labels, classes, "none"))
-    losses = [run.step(tiles, labels, weights, rate(settings, 0, 1)) for _ in range(STEPS)]
+    answers = Answers(labels)
+    losses = [run.step(tiles, answers, weights, rate(settings, 0, 1)) for _ in range(STEPS)]
     idle = [name for name, held in run.executor.parameter.items() if held.grad is None]
     before = {name: graph.value(name).copy() for name in graph.weights}
     for name, value in run.executor.trained().items():
