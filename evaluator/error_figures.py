@@ -98,12 +98,13 @@ def difference(
 def rmse_interval(step: int, size: int, tiles: int, width: int) -> tuple[float, float]:
     """Return the approximate 95 % interval of an RMSE of `step` steps over `tiles` tiles.
 
-    From rmse exp(-z / sqrt(2n)) to rmse exp(z / sqrt(2n)): the logarithm of a root mean square of
-    n independent normal errors has a variance of about 1 / (2n) (M. S. Bartlett and D. G. Kendall,
-    "The statistical analysis of variance-heterogeneity and the logarithmic transformation",
-    Supplement to the JRSS 8 (1946) 128-138). Errors with heavier tails than a normal distribution
-    have, and tiles that resemble one another, would need a wider one. Computed with 40 digits, held
-    to the range, rounded half up to four decimals; `size` and `width` in 1/PLACES.
+    From (rmse - h) exp(-z / sqrt(2n)) to (rmse + h) exp(z / sqrt(2n)), where h is the half step
+    that rounding hides: the logarithm of a root mean square of n independent normal errors has a
+    variance of about 1 / (2n) (M. S. Bartlett and D. G. Kendall, "The statistical analysis of
+    variance-heterogeneity and the logarithmic transformation", Supplement to the JRSS 8 (1946)
+    128-138). Errors with heavier tails than a normal distribution has, and tiles that resemble one
+    another, would need a wider one. Computed with 40 digits, held to the range, rounded half up to
+    four decimals; `size` and `width` in 1/PLACES.
     """
     with localcontext(Context(prec=40)):
         low, high = _rmse_ends(step, size, tiles, width)
@@ -113,23 +114,26 @@ def rmse_interval(step: int, size: int, tiles: int, width: int) -> tuple[float, 
 def bias_interval(published: PublishedErrors, grid: ErrorGrid, tiles: int) -> tuple[float, float]:
     """Return the approximate 95 % interval of the published bias over `tiles` tiles.
 
-    bias -+ z sqrt((rmse^2 - bias^2) / n): the mean of n independent errors, whose variance is
-    rmse^2 - bias^2, is near a normal distribution by the central limit theorem. Computed, held to
-    the range and rounded as `rmse_interval` does.
+    bias -+ (h + z sqrt(((rmse + h)^2 - max(|bias| - h, 0)^2) / n)), where h is the half step that
+    rounding hides: the mean of n independent errors, whose variance is rmse^2 - bias^2, is near a
+    normal distribution by the central limit theorem. Computed, held to the range and rounded as
+    `rmse_interval` does.
     """
     with localcontext(Context(prec=40)):
         rmse, bias = (
             Decimal(step * grid.error) / PLACES for step in (published.rmse, published.bias)
         )
-        half = Z * (max(rmse**2 - bias**2, Decimal(0)) / tiles).sqrt()
+        hidden = Decimal(grid.error) / PLACES / 2
+        variance = (rmse + hidden) ** 2 - max(abs(bias) - hidden, Decimal(0)) ** 2
+        half = hidden + Z * (max(variance, Decimal(0)) / tiles).sqrt()
         most = Decimal(grid.width) / PLACES
         return _decimal(max(bias - half, -most)), _decimal(min(bias + half, most))
 
 
 def _rmse_ends(step: int, size: int, tiles: int, width: int) -> tuple[Decimal, Decimal]:
     rmse, most = Decimal(step * size) / PLACES, Decimal(width) / PLACES
-    factor = (Z / (2 * Decimal(tiles)).sqrt()).exp()
-    return rmse / factor, min(rmse * factor, most)
+    hidden, factor = Decimal(size) / PLACES / 2, (Z / (2 * Decimal(tiles)).sqrt()).exp()
+    return max(rmse - hidden, Decimal(0)) / factor, min((rmse + hidden) * factor, most)
 
 
 def _rmse_change(before: int, after: int, grid: ErrorGrid, tiles: int) -> tuple[float, float]:

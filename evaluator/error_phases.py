@@ -47,8 +47,9 @@ class ErrorPhase(Model):
     away from 0 to the grid and held to the range of the targets: an error of its whole width means
     that or more, an r2 of -1 that or less. The others follow, rounded half up to four decimals:
     macro_rmse is the mean of crop_rmse, rare_rmse that over rare_classes. Intervals are
-    approximate, for independent and normal errors over n tiles: rmse exp(-+ z / sqrt(2n)) and
-    bias -+ z sqrt((rmse^2 - bias^2) / n), with z = 1.959963984540054, held to the range.
+    approximate, for independent and normal errors over n tiles, and held to the range:
+    (rmse -+ h) exp(-+ z / sqrt(2n)), and bias -+ (h + z sqrt(v / n)), where v = (rmse + h)^2 -
+    max(|bias| - h, 0)^2, z = 1.959963984540054, and h is half a step of the grid.
     """
 
     status: Literal["OK"]

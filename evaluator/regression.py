@@ -208,7 +208,7 @@ def publish(errors: Errors, grid: ErrorGrid) -> PublishedErrors:
     whole, n = errors.all, errors.all.tiles
     bias = rounded(abs(whole.signed) * PLACES, n * grid.error << EXPONENT)
     left = errors.spread - n * whole.squared
-    r2 = (2 * left * grid.r2 + errors.spread) // (2 * errors.spread)
+    r2 = rounded(abs(left) * grid.r2, errors.spread) * (-1 if left < 0 else 1)
     return PublishedErrors(
         rmse=_rmse(whole, grid.error, grid.errors),
         mae=min(rounded(whole.absolute * PLACES, n * grid.error << EXPONENT), grid.errors),

@@ -238,12 +238,12 @@ def test_sixteen_vendors_fit_the_default_budget_of_yields() -> None:
 
 @pytest.mark.parametrize(("step", "tiles"), [(150, 100), (1, 1), (1200, 7), (0, 5)])
 def test_interval_of_an_rmse_is_its_formula(step: int, tiles: int) -> None:
-    """exp(-+ z / sqrt(2n)) times the figure, held to the range, with scipy's quantile."""
+    """(Figure -+ half a step) exp(-+ z / sqrt(2n)), held to the range, with scipy's quantile."""
     low, high = rmse_interval(step, GRID.error, tiles, GRID.width)
     factor = exp(norm.ppf(0.975) / sqrt(2 * tiles))
 
-    assert low == pytest.approx(step / 100 / factor, abs=6e-5)
-    assert high == pytest.approx(min(step / 100 * factor, 12), abs=6e-5)
+    assert low == pytest.approx(max(step - 0.5, 0) / 100 / factor, abs=6e-5)
+    assert high == pytest.approx(min((step + 0.5) / 100 * factor, 12), abs=6e-5)
 
 
 def test_interval_of_an_rmse_covers_the_truth_as_often_as_it_says() -> None:
@@ -261,7 +261,7 @@ def test_derived_figures_by_hand() -> None:
     figures = derive(ONE, GRID, known)
     better = PublishedErrors(rmse=100, mae=80, bias=10, r2=80, crop_rmse=(9, 10, 12))
     gained = difference(ONE, better, GRID, known)
-    half = 1.959964 * sqrt((1.5**2 - 0.3**2) / 100)
+    half = 0.005 + 1.959964 * sqrt((1.505**2 - 0.295**2) / 100)
 
     assert (figures.rmse, figures.mae, figures.bias, figures.r2) == (1.5, 1.2, -0.3, 0.55)
     assert (figures.macro_rmse, figures.rare_rmse) == (1.5, 1.5)
