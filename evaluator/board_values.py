@@ -38,7 +38,7 @@ class Log(Protocol):
 
 
 Scores = Any
-"""Figures of a phase or what it gained, of `scoring` or `error_figures`: boards read them by name."""
+"""Figures of a phase or what it gained, of `scoring` or `error_figures`: read by name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,8 +64,8 @@ def _result(verified: Verified) -> Iterator[str]:
     )
     yield from _figures(predicate)
     yield (
-        "Every mean and interval in it follows from the published shares, and some counts of "
-        "tiles give those shares."
+        "Every mean and interval in it follows from the published figures, and some predictions "
+        "give those figures."
     )
     yield charge_line(predicate)
     yield leakage_line(predicate)
@@ -85,12 +85,24 @@ def _figures(predicate: Json) -> Iterator[str]:
             rules = ", ".join(phase.get("rules", ()))
             yield f"{label}: {phase['status']}{f' by {rules}' if rules else ''}."
             continue
+        if phase["task"] == "regression":
+            yield _errors(label, phase, predicate["dataset"]["unit"])
+            continue
         low, high = phase["accuracy_interval"]
         yield (
             f"{label}: accuracy {_percent(phase['accuracy'])} (95 % interval {_percent(low)} to "
             f"{_percent(high)}), macro recall {_percent(phase['macro_recall'])}, accuracy on the "
             f"rare classes {_percent(phase['rare_accuracy'])}."
         )
+
+
+def _errors(label: str, phase: Json, unit: str) -> str:
+    low, high = phase["rmse_interval"]
+    return (
+        f"{label}: RMSE {phase['rmse']:g} {unit} (approximate 95 % interval {low:g} to {high:g}), "
+        f"MAE {phase['mae']:g}, bias {phase['bias']:+g}, R2 {phase['r2']:g}, mean RMSE of the "
+        f"classes {phase['macro_rmse']:g}."
+    )
 
 
 def _received(verified: Verified) -> Iterator[str]:

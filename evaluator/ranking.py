@@ -108,8 +108,8 @@ METRICS = {
         Metric("rare_recall", "rare-class recall", "classification", "rare_recall"),
         _error("rmse", "RMSE", "rmse_interval"),
         _error("mae", "MAE"),
-        Metric("r2", "R2", "regression", "r2", percent=False),
-        _error("rare_rmse", "rare-crop RMSE"),
+        Metric("r2", "R²", "regression", "r2", percent=False),
+        _error("rare_rmse", "RMSE, mean of the rare classes"),
     )
 }
 """By name. The first of a task is what its board is ordered by unless the owner chose another."""
