@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from evaluator.errors import OwnerError
+from evaluator.fields import UNIT
 from evaluator.predicate import VendorName
 
 Task = Literal["classification", "regression"]
@@ -36,6 +37,7 @@ area_km2 = 1_500_000
 cost_per_misclassified_km2 = 18
 # For yield forecasting instead: what a mean absolute error of 1 t/ha costs, for each km2.
 # cost_per_unit_error = 60
+# unit = "t/ha"        # another one, where the results are in that
 
 # What you do today, or would do without a vendor. (Yield: `mae = 0.62` instead of `accuracy`.)
 [internal]
@@ -90,7 +92,7 @@ class _Section(BaseModel):
 
 
 class _Model(_Section):
-    """A model by its own figure: `accuracy` or, for yields, `mae` in t/ha."""
+    """A model by its own figure: `accuracy` or, for yields, `mae` in their unit."""
 
     accuracy: Share | None = None
     mae: Error | None = None
@@ -136,6 +138,7 @@ class Assumptions(_Section):
     area_km2: Positive
     cost_per_misclassified_km2: Positive | None = None
     cost_per_unit_error: Positive | None = None
+    unit: Annotated[str, Field(pattern=UNIT)] = "t/ha"
     internal: Internal
     licence: dict[VendorName, Amount] = Field(default_factory=dict)
     hypothetical: list[Hypothetical] = Field(default_factory=list)
@@ -147,7 +150,7 @@ class Assumptions(_Section):
 
     @property
     def unit_cost(self) -> Decimal:
-        """The cost of one unit of error on one km2; the unit is 1 (all of it), or 1 t/ha."""
+        """The cost of one unit of error on one km2; the unit is 1 (all of it), or 1 `unit`."""
         return self.cost_per_misclassified_km2 or self.cost_per_unit_error or Decimal(0)
 
     @model_validator(mode="after")

@@ -22,7 +22,7 @@ from evaluator.scoring import Counts, Grid, Holdout, derive, publish
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from evaluator.board_entries import Outcome
+    from evaluator.board_entries import Measured, Outcome
     from evaluator.log.checkpoint import Checkpoint
     from evaluator.log.statements import HoldoutCommitment
     from evaluator.regression import ErrorGrid
@@ -71,7 +71,7 @@ def read_board(  # noqa: PLR0913  # what is asked of a board
         every, rows = (
             tuple(replace(row, rank=None, tied=False) for row in each) for each in (every, rows)
         )
-    holdout, grid = _measured(history.commitments[version], outcomes)
+    holdout, newest = _measured(history.commitments[version], outcomes)
     return Board(
         checkpoint=_snapshot(log, until),
         dataset_version=version,
@@ -84,11 +84,13 @@ def read_board(  # noqa: PLR0913  # what is asked of a board
         window=(history.rules.window.opens, history.rules.window.closes),
         published=history.published,
         vendor=blind,
-        majority=_majority(holdout, grid),
+        majority=_majority(holdout, newest.grid if newest else None),
         rows=rows,
         all=every,
         aborted=tuple(each for each in history.aborted if blind in {None, each.vendor}),
         open=tuple(each for each in history.open if blind in {None, history.received[each].vendor}),
+        unit=newest.unit if newest else None,
+        range=newest.range if newest else None,
     )
 
 
@@ -135,11 +137,11 @@ def _metric(task: str, wanted: str | None, rule: str) -> Metric:
 
 def _measured(
     committed: HoldoutCommitment, outcomes: Iterable[Outcome]
-) -> tuple[Holdout, Grid | ErrorGrid | None]:
-    """The holdout of a version and the grid of its newest result, None where it has none.
+) -> tuple[Holdout, Measured | None]:
+    """The holdout of a version and what its newest result is measured by, None where it has none.
 
     Class sizes are there if any of the results has them. Raises VerificationError where results
-    contradict each other about the holdout.
+    contradict each other about the holdout: unit and range of its targets were sealed with it.
     """
     kinds = list(dict.fromkeys(each.measured for each in outcomes))
     if not kinds:
@@ -147,12 +149,14 @@ def _measured(
         return Holdout(said.count, said.classes, (), None), None
     holdouts = [kind.holdout for kind in kinds]
     sizes = {each.class_sizes for each in holdouts} - {None}
-    if len({each.rare for each in holdouts}) > 1 or len(sizes) > 1:
+    targets = {(each.unit, each.range) for each in kinds}
+    if len({each.rare for each in holdouts}) > 1 or len(sizes) > 1 or len(targets) > 1:
         raise VerificationError(
-            "Results on the same version of the data set state other rare classes or other class "
-            "sizes. No honest evaluator writes such a log: ask its owner."
+            "Results on the same version of the data set state other rare classes, other class "
+            "sizes, or another unit or range of the targets. No honest evaluator writes such a "
+            "log: ask its owner."
         )
-    return replace(holdouts[0], class_sizes=next(iter(sizes), None)), kinds[-1].grid
+    return replace(holdouts[0], class_sizes=next(iter(sizes), None)), kinds[-1]
 
 
 def _majority(holdout: Holdout, grid: Grid | ErrorGrid | None) -> Figures | None:

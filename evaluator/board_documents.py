@@ -38,6 +38,8 @@ def board_document(board: Board) -> dict[str, Any]:
         },
         "dataset_version": board.dataset_version,
         "task": board.task,
+        "unit": board.unit,
+        "range": board.range,
         "classes": board.classes,
         "rare_classes": board.rare,
         "holdout_tiles": board.holdout_tiles,

@@ -48,12 +48,17 @@ Read = tuple[bytes, str, bytes, Json]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """On what a result was measured, and how finely it is published."""
+    """On what a result was measured, and how finely it is published.
+
+    `unit` and `range` are those of the targets, None where classes are predicted.
+    """
 
     version: int
     commitment: str
     holdout: Holdout
     grid: Grid | ErrorGrid
+    unit: str | None
+    range: tuple[float, float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +153,9 @@ def _contents(_position: int, envelope: bytes) -> Read:
     return envelope, document["signatures"][0]["keyid"], payload, json.loads(payload)
 
 
-def _pair(interval: list[float]) -> tuple[float, ...]:
-    return tuple(map(float, interval))
+def _pair(interval: list[float]) -> tuple[float, float]:
+    low, high = interval
+    return float(low), float(high)
 
 
 class _Reader:
@@ -206,7 +212,14 @@ class _Reader:
         )
         digest = dataset["holdout_commitment"]["digest"]["sha256"]
         grid = error_grid_of(said) if dataset["task"] == "regression" else grid_of(said)
-        measured = Measured(dataset["version"], digest, holdout_of(said), grid)
+        measured = Measured(
+            dataset["version"],
+            digest,
+            holdout_of(said),
+            grid,
+            dataset["unit"],
+            dataset["range"] and _pair(dataset["range"]),
+        )
         return Outcome(row, self._same(log["origin"]), self._same(measured))
 
     def _received(self, statement: Json) -> Received:

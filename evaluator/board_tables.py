@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -48,6 +49,12 @@ def _heading(board: Board) -> str:
     about = f"dataset version {board.dataset_version}, {board.holdout_tiles} tiles held out, {days}"
     log = f"From entries 0 to {board.checkpoint.size - 1} of the log {board.checkpoint.origin}."
     lines = [f"Leaderboard by {title}, {about}.", log]
+    if board.unit and board.range:
+        low, high = board.range
+        lines.append(
+            f"Errors are in {_printable(board.unit)}, of targets between {low:g} and {high:g}; a "
+            f"figure of {high - low:g} means that or more, an R² of -1 that or less."
+        )
     if board.vendor:
         lines.append(f"What {board.vendor} may be told before publication: own results, no rank.")
     elif board.published is None:
@@ -102,7 +109,8 @@ def _unit(metric: Metric) -> str:
 
 
 def _header(metric: Metric) -> str:
-    return _unit(metric).replace(" ", "\n", 1) if " " in metric.title else _unit(metric)
+    lines = textwrap.wrap(metric.title, 9, break_on_hyphens=False, break_long_words=False)
+    return "\n".join(lines) + (", %" if metric.percent else "")
 
 
 def _rank(row: Row) -> str:
@@ -118,7 +126,9 @@ def _notes(board: Board) -> list[str]:
     """What the columns mean, and what is missing."""
     notes = [
         "Figures are of the fine-tuned model, else of the baseline; in brackets the 95 % interval.",
-        "A gain is fine-tuned minus baseline, in points.",
+        "A gain is fine-tuned minus baseline, in points."
+        if board.task == "classification"
+        else "A gain is fine-tuned minus baseline: an error that fell is below 0.",
     ]
     if board.vendor is None:
         notes.append(

@@ -105,7 +105,8 @@ class Board:
     from the best down, then, by name, vendors whose results have none. `all` is every result of
     this version, the newest last; `open` are the positions of submissions that have not ended.
     `class_sizes` is None, and with it `majority`, unless the owner publishes sizes; `majority` is
-    what a model scores that always names the largest class.
+    what a model scores that always names the largest class. `unit` and `range` are those of
+    the targets, there where numbers are predicted and a result says them.
     """
 
     checkpoint: Snapshot
@@ -124,3 +125,5 @@ class Board:
     all: tuple[Row, ...]
     aborted: tuple[Aborted, ...]
     open: tuple[int, ...]
+    unit: str | None = None
+    range: tuple[float, float] | None = None

@@ -50,6 +50,7 @@ def case_of(assumptions: Assumptions) -> Case:
         currency=assumptions.currency,
         area=Fraction(assumptions.area_km2),
         unit_cost=Fraction(assumptions.unit_cost),
+        unit=assumptions.unit,
     )
 
 
@@ -83,6 +84,7 @@ def decision_of(assumptions: Assumptions, chosen: Chosen) -> Decision:
         raise OwnerError(
             "There is no model to choose: name signed results with a figure, or give --board, or "
             "add a [[hypothetical]] model to the assumptions."
+            + "".join(f" Left out: {name}: {why}." for name, why in chosen.left_out)
         )
     names = Counter(each.name for each in (internal, *offered))
     twice = [name for name, times in names.items() if times > 1]
@@ -96,7 +98,10 @@ def decision_of(assumptions: Assumptions, chosen: Chosen) -> Decision:
 
 @dataclass(frozen=True, slots=True)
 class _Signed:
-    """One result: the figures of its phases where they were scored, else the statuses."""
+    """One result: the figures of its phases where they were scored, else the statuses.
+
+    `most` is the width of the targets' range, None where classes are predicted.
+    """
 
     vendor: str
     run: str
@@ -104,6 +109,7 @@ class _Signed:
     offer: tuple[str, str] | None
     figures: Mapping[str, Mapping[str, Any] | None]
     statuses: Mapping[str, str]
+    most: Fraction | None
 
 
 def from_results(
@@ -113,7 +119,7 @@ def from_results(
 
     A receipt among them brings no candidate, but the price that its vendor offered.
     Raises OwnerError where they cannot stand in one table: two holdouts, a result twice, a task
-    that the assumptions are not about, or a vendor without a price.
+    or unit that the assumptions are not about, or a vendor without a price.
     """
     if any(each.kind not in {RESULT, RECEIVED} for each in verified):
         raise OwnerError(
@@ -128,6 +134,7 @@ def from_results(
         )
     if len({each["run"] for each in said}) < len(said):
         raise OwnerError("A result is named twice. Name each once.")
+    _require_unit(assumptions, {each["dataset"]["unit"] for each in said})
     signed = [
         _Signed(
             vendor=each["vendor"],
@@ -141,6 +148,7 @@ def from_results(
             statuses={
                 name: phase["status"] if phase else "not run" for name, phase in _phases(each)
             },
+            most=_width(each["dataset"]["range"]),
         )
         for each in said
     ]
@@ -176,6 +184,7 @@ def from_board(board: Board, assumptions: Assumptions, phase: Phase | None) -> C
     in the assumptions stands before the offer in the log.
     """
     _require_task(assumptions, {board.task})
+    _require_unit(assumptions, {board.unit})
     signed = [
         _Signed(
             vendor=row.vendor,
@@ -188,6 +197,7 @@ def from_board(board: Board, assumptions: Assumptions, phase: Phase | None) -> C
                     get_args(Phase), (each or "not run" for each in row.phase_statuses), strict=True
                 )
             ),
+            most=_width(board.range),
         )
         for row in board.rows
         if row.rank is not None
@@ -202,7 +212,7 @@ def _read(figures: Figures | ErrorFigures | None) -> Mapping[str, Any] | None:
 
 
 def _chosen(signed: Sequence[_Signed], assumptions: Assumptions, wanted: Phase | None) -> Chosen:
-    """A candidate of each that has a figure in the phase wanted."""
+    """A candidate of each that has a figure in the phase wanted, and one that is no lower bound."""
     times = Counter(each.vendor for each in signed)
     candidates, left_out = [], []
     for each in signed:
@@ -212,9 +222,23 @@ def _chosen(signed: Sequence[_Signed], assumptions: Assumptions, wanted: Phase |
         if phase is None:
             statuses = ", ".join(f"{phase}: {each.statuses[phase]}" for phase in names)
             left_out.append((name, statuses))
+        elif _beyond(each, phase):
+            why = "its MAE is the whole range of the targets or more, which is no figure to cost"
+            left_out.append((name, why))
         else:
             candidates.append(_candidate(name, each, phase, assumptions))
     return Chosen(tuple(candidates), tuple(left_out))
+
+
+def _beyond(signed: _Signed, phase: Phase) -> bool:
+    """Whether its error was held to the range: published is "that or more", and so is the cost."""
+    mae = (signed.figures[phase] or {}).get(FIGURES["regression"])
+    return None not in {mae, signed.most} and _exact(mae) == signed.most
+
+
+def _width(limits: Iterable[object] | None) -> Fraction | None:
+    ends = _ends(limits)
+    return ends and ends[1] - ends[0]
 
 
 def _candidate(name: str, signed: _Signed, phase: Phase, assumptions: Assumptions) -> Candidate:
@@ -244,6 +268,17 @@ def _require_task(assumptions: Assumptions, tasks: set[str]) -> None:
         raise OwnerError(
             f"The assumptions are made of {made}, but these models are measured otherwise. Give "
             f"{needed} instead."
+        )
+
+
+def _require_unit(assumptions: Assumptions, units: set[str | None]) -> None:
+    """Require that errors are in the unit that a cost was given for; None is that of classes."""
+    other = units - {None, assumptions.unit}
+    if other:
+        raise OwnerError(
+            f"These results are in {min(map(repr, other))}, the assumptions in "
+            f"{assumptions.unit!r}. Give `unit` in the assumptions, and every mae and "
+            "cost_per_unit_error in it."
         )
 
 

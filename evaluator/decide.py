@@ -5,7 +5,7 @@
 
 For a model with the error e on an area of A km2, where one unit of error costs k for each km2:
 
-    e               1 - accuracy, or the mean absolute error in t/ha
+    e               1 - accuracy, or the mean absolute error in the unit of the targets (t/ha)
     cost of errors  e A k
     licence         A p               at a price of p for each km2; 0 for the internal model
     total           cost of errors + licence + own yearly cost (the internal model's)
@@ -38,16 +38,18 @@ NOT_SIGNED = "not signed"
 class Case:
     """What is the same for every model: the area in km2, and the cost of one unit of error a km2.
 
-    The unit is the whole of the area (error rate 1) or 1 t/ha; `currency` has three letters.
+    The unit is the whole of the area (error rate 1), or 1 `unit` of a mean absolute error;
+    `currency` has three letters.
     """
 
     task: Task
     currency: str
     area: Fraction
     unit_cost: Fraction
+    unit: str = "t/ha"
 
     def error(self, figure: Fraction) -> Fraction:
-        """The error of a model with this figure: accuracy, or mean absolute error in t/ha."""
+        """The error of a model with this figure: accuracy, or mean absolute error."""
         return 1 - figure if self.task == "classification" else figure
 
     def figure(self, error: Fraction) -> Fraction:

@@ -55,7 +55,7 @@ class Wording:
         case = decision.case
         self.classes = case.task == "classification"
         self.figure_name = "accuracy" if self.classes else "MAE"
-        self.unit = "%" if self.classes else "t/ha"
+        self.unit = "%" if self.classes else case.unit
         totals = [abs(end) for line in decision.lines for end in line.ends]
         self._places = 0 if max(totals) >= _LARGE else 2
 
@@ -64,7 +64,7 @@ class Wording:
         return rounded(value, self._places)
 
     def figure(self, value: Fraction) -> str:
-        """An accuracy or an error rate in per cent, a mean absolute error in t/ha."""
+        """An accuracy or an error rate in per cent, a mean absolute error in its unit."""
         text = rounded(100 * value, 2) if self.classes else rounded(value, 3)
         return _shorter(text, 1)
 
@@ -84,7 +84,7 @@ class Wording:
     def cost_of_error(self, decision: Decision) -> str:
         """What one unit of error costs, with its unit."""
         cost = exact(decision.case.unit_cost)
-        unit = "misclassified km2" if self.classes else "t/ha of error on a km2"
+        unit = "misclassified km2" if self.classes else f"{self.unit} of error on a km2"
         return f"{cost} {decision.case.currency} a {unit}"
 
 
@@ -100,7 +100,9 @@ def summary(decision: Decision) -> list[str]:
         said[0] = said[0][:-1] + (
             f", {words.money(abs(first.saving))} {less} than the internal model."
         )
-    if decision.settled:
+    if not any(line.candidate.ends for line in decision.lines):
+        said.append("No figure has an interval: which models could change places is not known.")
+    elif decision.settled:
         said.append("No two models change places while every figure stays in its interval.")
     else:
         many = sum(swap.possible for swap in decision.swaps)
@@ -148,7 +150,7 @@ def _name(candidate: Candidate) -> str:
 
 def _costs(decision: Decision, words: Wording) -> Table:
     case = decision.case
-    error = ("error %", "km2 wrong") if words.classes else ("MAE t/ha",)
+    error = ("error %", "km2 wrong") if words.classes else (f"MAE {words.unit}",)
     table = _table(
         f"{case.currency} a year, for {rounded(case.area, 0)} km2 at "
         f"{words.cost_of_error(decision)}",
@@ -223,6 +225,7 @@ def decision_document(decision: Decision) -> dict[str, Any]:
     case = decision.case
     return {
         "task": case.task,
+        "unit": None if case.task == "classification" else case.unit,
         "currency": case.currency,
         "area_km2": exact(case.area),
         "cost_of_error": exact(case.unit_cost),

@@ -140,8 +140,7 @@ def _serve(book: Logbook, missing: Sequence[str] = ()) -> Served:
             f"state is not served: {'; '.join(failures)}. Try again later, or change log.quorum."
         )
     log.add_cosignatures(lines, [parse_vkey(each.key) for each in rules.witnesses])
-    if lines:  # else the proofs that vendors have are as good
-        refresh(book)
+    refresh(book, anew=bool(lines))
     serve(book)
     return Served(log.checkpoint.size, tuple(lines), tuple(failures), tuple(missing))
 

@@ -38,12 +38,19 @@ def send(book: Logbook, vendor: str, name: str, position: int) -> None:
     replace(box / f"{name}.tlog-proof", book.log.proof(position))
 
 
-def refresh(book: Logbook) -> None:
-    """Give vendors proofs by the checkpoint that witnesses have signed, of all entered since."""
+def refresh(book: Logbook, *, anew: bool) -> None:
+    """Give vendors what a kill has kept from them of all entered since the log was last served.
+
+    With `anew` they get all of that again: the checkpoint has cosignatures now.
+    """
     for position in range(_served(book), book.log.checkpoint.size):
-        entry = book.read(position)
-        if addressed := _address(book, entry):
+        addressed = _address(book, book.read(position))
+        if addressed and (anew or not _sent(book, *addressed)):
             send(book, *addressed, position)
+
+
+def _sent(book: Logbook, vendor: str, name: str) -> bool:
+    return (book.workspace.outbox(vendor) / f"{name}.tlog-proof").exists()
 
 
 def _address(book: Logbook, entry: Entry) -> tuple[str, str] | None:

@@ -74,12 +74,14 @@ class Metric:
             return ""
         plus = "+" if sign else ""
         if not self.percent:
-            return f"{value:{plus}.4g}"
+            return f"{value:{plus}.6g}"
         return f"{100 * value:{plus}.2f}".removesuffix("0")
 
     def rough(self, value: float) -> str:
         """The end of an interval: one decimal is as much as it is worth."""
-        return f"{100 * value:.1f}" if self.percent else f"{value:.3g}"
+        if self.percent:
+            return f"{100 * value:.1f}"
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
     def gain(self, row: Row) -> float | None:
         """Fine-tuned minus baseline; None where one of them was not scored."""

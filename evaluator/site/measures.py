@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from evaluator.site import words
@@ -21,10 +22,10 @@ Ends = tuple[float, float]
 class Measure:
     """One figure: `name` is its attribute, and NAME_interval its 95 % interval where it has one.
 
-    `percent` is a share of 1, shown in per cent; else a number in the labels' own unit or in none.
-    `lower` where less is better, and `mean` where it is a mean of others: those are rounded to a
-    decimal, as the ends of intervals are; the rest is shown as published. The figures of single
-    classes are dictionaries by their names.
+    `percent` is a share of 1, shown in per cent; else a number in `unit`, that of the targets, or
+    in none. `lower` where less is better, and `mean` where it is a mean of others: those shares are
+    rounded to a decimal, as the ends of intervals are (in a unit to three digits); the rest is as
+    it was published. The figures of single classes are dictionaries by their names.
     """
 
     name: str
@@ -32,11 +33,13 @@ class Measure:
     percent: bool = True
     lower: bool = False
     mean: bool = False
+    unit: str = ""
 
     @property
     def heading(self) -> str:
         """The label with its unit, as a column or an axis has it."""
-        return f"{self.label}, %" if self.percent else self.label
+        unit = "%" if self.percent else self.unit
+        return f"{self.label}, {unit}" if unit else self.label
 
     def of(self, figures: AnyFigures | None) -> float | None:
         """The value in the figures of a phase, or in a gain; None where there is none."""
@@ -68,9 +71,7 @@ class Measure:
 
     def end(self, value: float, sign: str = "") -> str:
         """An end of an interval or of a scale; `sign` is + for that of a gain."""
-        if self.percent:
-            return words.tenths(value, sign)
-        return words.signed(value) if sign else words.number(value)
+        return words.tenths(value, sign) if self.percent else words.rough(value, sign)
 
     def between(self, ends: Ends, sign: str = "") -> str:
         """An interval as a cell says it."""
@@ -98,14 +99,23 @@ BY_CLASS = {
 """The figure of each class, by task."""
 
 
+@cache
+def _in_unit(measure: Measure, unit: str | None) -> Measure:
+    """The same one for the same unit; R² is a ratio and has none."""
+    if unit is None or measure.percent or measure.name == "r2":
+        return measure
+    return replace(measure, unit=words.short(unit))
+
+
 def measures(board: Board) -> tuple[Measure, ...]:
     """The figures of this board's task."""
-    return REGRESSION if board.task == "regression" else CLASSIFICATION
+    of_task = REGRESSION if board.task == "regression" else CLASSIFICATION
+    return tuple(_in_unit(each, board.unit) for each in of_task)
 
 
 def by_class(board: Board) -> Measure:
     """The figure that this board's task has for each class."""
-    return BY_CLASS[board.task]
+    return _in_unit(BY_CLASS[board.task], board.unit)
 
 
 def ranked_by(board: Board) -> Measure:

@@ -30,6 +30,7 @@ def submission_page(view: View, row: Row) -> tuple[str, str]:
         figures=_figures(view, row) if scored else "",
         classes=_classes(view, row) if scored else "",
         class_label=by_class(view.board).heading,
+        class_scale=_scale(by_class(view.board), row),
     )
     return submission_link(row.run), view.page(f"{row.vendor}, run {row.run}", body, depth=2)
 
@@ -42,7 +43,7 @@ def _figures(view: View, row: Row) -> Markup:
             (measure.of(phase), measure.interval(phase)) for phase in (row.baseline, row.tuned)
         ]
         gain = change_cell(measure, measure.of(row.gain), measure.interval(row.gain))
-        # Figures in different units have no scale in common.
+        # Figures in different units have no scale in common, and so no bars.
         top = 1.0 if measure.percent else None
         rows.append(_row(view.headings[measure], measure, pairs, top, gain))
     return _joined(rows)
@@ -55,9 +56,7 @@ def _classes(view: View, row: Row) -> Markup:
         (measure.of_classes(phase), measure.intervals_of_classes(phase))
         for phase in (row.baseline, row.tuned)
     ]
-    top = (
-        1.0 if measure.percent else max((*phases[0][0].values(), *phases[1][0].values()), default=0)
-    )
+    top = _top(measure, row)
     gains, rows = measure.of_classes(row.gain), []
     for name in board.classes:
         pairs = [(values.get(name), ends.get(name)) for values, ends in phases]
@@ -66,11 +65,30 @@ def _classes(view: View, row: Row) -> Markup:
     return _joined(rows) if any(values for values, _ in phases) else Markup()
 
 
+def _top(measure: Measure, row: Row) -> float:
+    """Where the bars of classes end: at 1, or at the largest error or end of an interval."""
+    if measure.percent:
+        return 1.0
+    known = [0.0]
+    for phase in (row.baseline, row.tuned):
+        known += measure.of_classes(phase).values()
+        known += [end for ends in measure.intervals_of_classes(phase).values() for end in ends]
+    return max(known)
+
+
+def _scale(measure: Measure, row: Row) -> str:
+    """What the bars of classes range over, as their column says it."""
+    return "0 to 100 %" if measure.percent else f"0 to {measure.end(_top(measure, row))}"
+
+
 def _row(
     heading: Markup, measure: Measure, pairs: Sequence[Drawn], top: float | None, end: str
 ) -> str:
-    """Heading, bars up to `top`, both phases, and what ends the row: markup already, all of it."""
-    drawn = bars_cell(pairs[0], pairs[1], top) if top else "<td></td>"
+    """Heading, bars up to `top`, both phases, and what ends the row: markup already, all of it.
+
+    Without a `top` there is no cell for bars; with one of 0 it is empty.
+    """
+    drawn = bars_cell(pairs[0], pairs[1], top) if top else "" if top is None else "<td></td>"
     first, second = (value_cell(measure, *pair) for pair in pairs)
     return f"<tr>{heading}{drawn}{first}{second}{end}</tr>"
 

@@ -38,6 +38,11 @@ def signed(change: float | None) -> str:
     return MISSING if change is None else _minus(f"{change:+.6g}")
 
 
+def rough(value: float, sign: str = "") -> str:
+    """An end of an interval in the labels' own unit: three digits are as much as it is worth."""
+    return _minus(f"{value:{sign}.3g}" if abs(value) < 1000 else f"{value:{sign}.0f}")
+
+
 def _decimals(text: str) -> str:
     """One decimal, and a second where there is one."""
     return _minus(text.removesuffix("0"))

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,7 @@ from evaluator.log.entries import read_log
 from evaluator.log.note import parse_vkey
 from evaluator.log.statements import BASE
 from evaluator.log.store import LogReader
+from evaluator.log.witness import generate_key, load_signer, make_server
 from evaluator.trust import load_trust
 from evaluator.verify import verify
 from tests.helpers.window import Farm, open_farm
@@ -312,6 +314,20 @@ def test_a_kill_between_log_and_ledger_loses_nothing(
         assert ledger.logged() == reader(farm).checkpoint.size
 
 
+def test_a_receipt_that_a_kill_has_kept_back_comes_with_the_next_publication(farm: Farm) -> None:
+    """And what its vendor has already stays as it is."""
+    farm.submit("acme")
+    farm.submit("zenith")
+    lost = farm.workspace.outbox("acme") / "submission-1.tlog-proof"
+    kept = farm.workspace.outbox("zenith") / "submission-2.tlog-proof"
+    before = kept.stat().st_ino
+    lost.unlink()
+    publish_log(farm.workspace, farm.signers)
+
+    assert lost.exists()
+    assert kept.stat().st_ino == before
+
+
 def test_the_log_keeps_its_name(farm: Farm) -> None:
     """Whoever watches it knows it by that."""
     farm.change("origin = ", 'origin = "log.example/other" #')
@@ -330,6 +346,31 @@ def test_fewer_witnesses_than_the_quorum_serve_nothing_new(farm: Farm) -> None:
     assert not served(farm)
 
 
+def test_a_witness_is_asked_and_its_word_is_in_the_proofs(farm: Farm, tmp_path: Path) -> None:
+    """By the trust file that is served, a proof of before is not enough any more."""
+    (tmp_path / "w").mkdir()
+    vkey = generate_key(tmp_path / "w", "witness.example/w1")
+    own = parse_vkey(farm.workspace.log_vkey.read_text())
+    farm.submit()
+    box = farm.workspace.outbox("acme")
+    receipt, before = (box / f"submission-1.{kind}" for kind in ("sigstore.json", "tlog-proof"))
+    unseen = before.read_bytes()
+    with make_server(tmp_path / "w", load_signer(tmp_path / "w"), {own.name: own}, LOOP) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        asked = f'{{ url = "{address}", key = "{vkey}" }}'
+        farm.change("witnesses = []", f"witnesses = [{asked}]")
+        farm.change("quorum = 0", "quorum = 1")
+        assert len(publish_log(farm.workspace, farm.signers).witnesses) == 1
+        server.shutdown()
+
+    trust = load_trust((farm.workspace.public / "trust.toml").read_bytes())
+    assert verify(receipt.read_bytes(), trust, before.read_bytes()).witnessed
+    with pytest.raises(VerificationError, match="Step 13"):
+        verify(receipt.read_bytes(), trust, unseen)
+
+
+LOOP = "127.0.0.1:0"
 WITNESS = (
     '{ url = "http://127.0.0.1:9", key = "w.example+'
     'a4e8cfa5+BAR7mUYyHBbqoDDKYcSvpCuX2wKvNGd6xW+bTvGHYYhC" }'

@@ -1,13 +1,14 @@
 """Logs as a window leaves them: genuine signed statements about runs that never were.
 
     log = make(results=300, vendors=5)     its entries, and the key that signed them
+    log = make(20, 3, task="regression")   the same of yields in t/ha
     board = board(results=300, vendors=5)  what is read from them
     log.reader()                           as LogReader, from memory
 
 Vendors differ in skill, and a submission in luck; a few end without a result, fail, are refused or
-withdrawn. Figures come from counts of tiles by the program's own rounding, so results verify. For
-one of the vendors the owner runs a trained model again. Without a log of its own there is no log
-key: `reader` is believed.
+withdrawn. Figures come from counts of tiles, or from sums of errors, by the program's own
+rounding, so results verify. For one of the vendors the owner runs a trained model again. Without a
+log of its own there is no log key: `reader` is believed.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from evaluator import merkle
 from evaluator.board import read_board
 from evaluator.bundle import PAYLOAD_TYPE, fingerprint, pae
+from evaluator.error_phases import ErrorSteps
 from evaluator.evaluate import Evaluation, Phase
 from evaluator.leakage import Account, tenths
 from evaluator.log.checkpoint import Checkpoint
@@ -69,12 +71,14 @@ from evaluator.predicate import (
     Training,
     Wall,
 )
+from evaluator.regression import EXPONENT, ErrorGrid, Errors, Sums
 from evaluator.result import Result
 from evaluator.scoring import Counts, Grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from evaluator.assumptions import Task
     from evaluator.board import Board
     from evaluator.log.statements import Statement
 
@@ -94,6 +98,9 @@ SIZES = {
 """Tiles of the holdout by class; the last four are the rare ones."""
 RARE = ("pea", "rye", "potato", "sugar beet")
 NAMES = ("agrisense", "cropline", "terravue", "fieldwise", "norsat", "harvest-ai", "ceres", "loam")
+UNIT, RANGE = "t/ha", (0.0, 12.0)
+ERROR_GRID = ErrorGrid.of(RANGE, 0.01, 0.1, 100)
+"""Where yields are predicted; the steps are those of `Synthetic.rules`."""
 OPENS = datetime(2026, 3, 1, tzinfo=UTC)
 DAYS = 31
 POLICY = {"sandbox.toml": "2" * 64, "seccomp.json": "3" * 64, "admission.toml": "6" * 64}
@@ -176,11 +183,18 @@ class Synthetic:
         """Append a statement, and return its position."""
         return self.enter(statement.payload())
 
-    def begin(self, *, version: int = 1, rank_by: str = "accuracy", size: bool = True) -> None:
+    def begin(
+        self,
+        *,
+        version: int = 1,
+        rank_by: str = "accuracy",
+        size: bool = True,
+        task: Task = "classification",
+    ) -> None:
         """Enter the key, the rules of the window and the holdout."""
         self.say(key_change(self.key, None))
         self.rules(rank_by=rank_by, size=size)
-        self.commit(version)
+        self.commit(version, task=task)
 
     def rules(
         self, *, rank_by: str = "accuracy", size: bool = True, opens: datetime = OPENS
@@ -208,13 +222,13 @@ class Synthetic:
         )
         return self.say(PolicyChange.of(POLICY, rules))
 
-    def commit(self, version: int, root: str = "") -> int:
+    def commit(self, version: int, root: str = "", *, task: Task = "classification") -> int:
         """Enter the commitment to a version of the holdout."""
         committed = Committed(
             version=version,
             count=sum(SIZES.values()),
             root=root or digest(f"root {version}"),
-            task="classification",
+            task=task,
             classes=tuple(SIZES),
         )
         subject = {"commitment.json": digest(f"commitment {version}")}
@@ -289,6 +303,7 @@ def make(
     sizes: bool = True,
     published: bool = True,
     rank_by: str = "accuracy",
+    task: Task = "classification",
 ) -> Synthetic:
     """Return a window of so many results (aborted runs come on top), the same for the same seed.
 
@@ -296,10 +311,16 @@ def make(
     """
     luck = random.Random(seed)  # noqa: S311  # nothing secret
     log = Synthetic(new_key(seed))
-    log.begin(version=version, rank_by=rank_by, size=sizes)
+    log.begin(version=version, rank_by=rank_by, size=sizes, task=task)
     names = [vendor_name(number) for number in range(vendors)]
     kept = [
-        list(templates(name, luck, min(TEMPLATES, results // vendors + 1), version, sizes=sizes))
+        list(
+            templates(
+                about(name, version, sizes=sizes, task=task),
+                luck,
+                min(TEMPLATES, results // vendors + 1),
+            )
+        )
         for name in names
     ]
     prices = [f"{luck.randrange(5, 40) / 100:.2f}" if luck.random() < 0.9 else None for _ in names]
@@ -315,7 +336,7 @@ def make(
         position = log.end(received, template, **released(number, results, template, bits))
         if luck.random() < 0.02:
             log.withdraw(position, names[who])
-    _adapt(log, names[0], luck, version, sizes=sizes)
+    _adapt(log, about(names[0], version, sizes=sizes, task=task), luck)
     log.receive(names[-1], price=prices[-1])  # and has not ended
     if published:
         log.publish()
@@ -341,16 +362,14 @@ def released(
     }
 
 
-def templates(
-    vendor: str, luck: random.Random, count: int, version: int, *, sizes: bool
-) -> Iterator[dict[str, Any]]:
+def templates(found: About, luck: random.Random, count: int) -> Iterator[dict[str, Any]]:
     """Statements of a vendor's results, as JSON: about one in ten failed or was refused."""
     skill = luck.uniform(0.68, 0.88)
+    task = found.dataset.task
     for number in range(count):
-        found = about(vendor, version, sizes=sizes)
         ending = luck.random() if number else 1.0
-        before = scored(luck, skill + luck.gauss(0, 0.02), luck.randrange(1, 5))
-        after = scored(luck, skill + luck.uniform(0.05, 0.1), luck.randrange(8, 60))
+        before = scored(luck, skill + luck.gauss(0, 0.02), luck.randrange(1, 5), task)
+        after = scored(luck, skill + luck.uniform(0.05, 0.1), luck.randrange(8, 60), task)
         if ending < 0.03:
             evaluation = Evaluation(Phase("REFUSED", rules=("EVA301",)), None)
         elif ending < 0.06:
@@ -369,17 +388,21 @@ def statement(found: About, evaluation: Evaluation, adapted: str | None = None) 
     return read
 
 
-def _adapt(log: Synthetic, vendor: str, luck: random.Random, version: int, *, sizes: bool) -> None:
+def _adapt(log: Synthetic, found: About, luck: random.Random) -> None:
     """The owner runs a trained model of a vendor's again, and it scores better than any."""
     earlier = run_name(1)
-    received = log.receive(vendor, adapted=earlier)
-    found = about(vendor, version, sizes=sizes)
-    after = scored(luck, 0.995, 2)
+    received = log.receive(found.vendor, adapted=earlier)
+    after = scored(luck, 0.995, 2, found.dataset.task)
     log.end(received, statement(found, Evaluation(None, after), earlier))
 
 
-def scored(luck: random.Random, skill: float, charge: int) -> Phase:
-    """A phase that got about this share of the tiles right, less of rare classes."""
+def scored(luck: random.Random, skill: float, charge: int, task: Task = "classification") -> Phase:
+    """A phase that got about this share of the tiles right, less of rare classes.
+
+    Where yields are predicted an RMSE of about 5 t/ha for each 1 that is missing of the skill.
+    """
+    if task == "regression":
+        return Phase("OK", _errors(luck, 5 * (1 - skill)), charge=charge * MICRO)
     names = tuple(SIZES)
     rows = []
     for index, (name, size) in enumerate(SIZES.items()):
@@ -392,6 +415,26 @@ def scored(luck: random.Random, skill: float, charge: int) -> Phase:
     return Phase("OK", Counts(names, RARE, tuple(rows)), charge=charge * MICRO)
 
 
+def _errors(luck: random.Random, error: float) -> Errors:
+    """Half of a crop's tiles are too high, a quarter are too low by half of that, the rest right.
+
+    The targets' standard deviation is 3 t/ha.
+    """
+    crops, one = [], 1 << EXPONENT
+    for name, size in SIZES.items():
+        share = (1.6 if name in RARE else 1.3) + luck.gauss(0, 0.05)
+        most, high, low = int(error * share * 2**20) * one >> 20, size // 2, size // 4
+        crops.append(
+            Sums(
+                tiles=size,
+                signed=high * most - low * most // 2,
+                absolute=high * most + low * most // 2,
+                squared=high * most**2 + low * most**2 // 4,
+            )
+        )
+    return Errors(tuple(SIZES), RARE, tuple(crops), (sum(SIZES.values()) * 3 * one) ** 2)
+
+
 class _NoLuck:
     """A chance that never strays from the mean."""
 
@@ -401,23 +444,31 @@ class _NoLuck:
 
 
 @cache
-def _template(vendor: str, skill: float, version: int, *, sizes: bool) -> str:
+def _template(vendor: str, skill: float, version: int, *, sizes: bool, task: Task) -> str:
     luck: Any = _NoLuck()
-    before, after = scored(luck, skill - 0.1, 3), scored(luck, skill, 20)
-    made = statement(about(vendor, version, sizes=sizes), Evaluation(before, after))
+    before, after = scored(luck, skill - 0.1, 3, task), scored(luck, skill, 20, task)
+    made = statement(about(vendor, version, sizes=sizes, task=task), Evaluation(before, after))
     return json.dumps(made)
 
 
 def template(
-    vendor: str = "acme", skill: float = 0.9, version: int = 1, *, sizes: bool = True
+    vendor: str = "acme",
+    skill: float = 0.9,
+    version: int = 1,
+    *,
+    sizes: bool = True,
+    task: Task = "classification",
 ) -> dict[str, Any]:
     """A vendor's result of this skill; `Synthetic.end` fills in what is its own."""
-    made: dict[str, Any] = json.loads(_template(vendor, skill, version, sizes=sizes))
+    made: dict[str, Any] = json.loads(_template(vendor, skill, version, sizes=sizes, task=task))
     return made
 
 
-def about(vendor: str, version: int = 1, *, sizes: bool = True) -> About:
+def about(
+    vendor: str, version: int = 1, *, sizes: bool = True, task: Task = "classification"
+) -> About:
     """What a result says whatever came of the run."""
+    yields = task == "regression"
     return About(
         run="0" * 16,
         vendor=vendor,
@@ -427,9 +478,9 @@ def about(vendor: str, version: int = 1, *, sizes: bool = True) -> About:
         evaluator=Evaluator(version="0.1.0"),
         dataset=Dataset(
             version=version,
-            task="classification",
-            unit=None,
-            range=None,
+            task=task,
+            unit=UNIT if yields else None,
+            range=RANGE if yields else None,
             holdout_commitment=Commitment(
                 name="commitment.json", digest=DigestSet(sha256=digest(f"commitment {version}"))
             ),
@@ -459,7 +510,7 @@ def about(vendor: str, version: int = 1, *, sizes: bool = True) -> About:
         ),
         compute=Compute(budget=100.0, step=1.0, cpu_peak=1.25e11, gpu_peak=None),
         training=Training(tiles=20_000, recipe=None),
-        grid=Steps.of(Grid()),
+        grid=ErrorSteps.of(ERROR_GRID) if yields else Steps.of(Grid()),
     )
 
 

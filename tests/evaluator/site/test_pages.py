@@ -379,4 +379,5 @@ def test_a_board_of_errors_is_shown_in_the_labels_unit(tmp_path: Path) -> None:
     assert "%" not in index.replace("95 %", "")
     row = rows[0]
     own = (tmp_path / f"site/submissions/{row.run[:2]}/{row.run}.html").read_text()
-    assert 'd="M0 1H100v8H0z"' in own  # a class's bar, on a scale up to the largest
+    assert 'd="M0 1H83.33v8H0z"' in own  # a class's bar, on a scale up to the largest end
+    assert "0 to 0.6" in own
