@@ -13,6 +13,7 @@ from evaluator.board import read_board
 from evaluator.board_documents import board_document, board_json
 from evaluator.errors import OwnerError, VerificationError
 from evaluator.log.checkpoint import Checkpoint
+from evaluator.log.folder import CHECKPOINT, PUBLISHED
 from evaluator.log.note import open_note
 from evaluator.log.store import LogReader
 
@@ -33,7 +34,8 @@ def open_published(folder: Path, trust: Trust) -> tuple[LogReader, list[bytes]]:
     Raises OwnerError where it has no entries, VerificationError where fewer witnesses than the
     quorum of `trust` have signed it.
     """
-    log = LogReader(folder, trust.log)
+    name = PUBLISHED if (folder / PUBLISHED).exists() else CHECKPOINT
+    log = LogReader(folder, trust.log, name)
     if log.checkpoint.size and not (folder / "tile" / "entries").is_dir():
         raise OwnerError(
             f"The log in {folder} is served without its entries: its window is not published yet. "

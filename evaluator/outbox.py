@@ -2,7 +2,8 @@
 
     outbox/VENDOR/NAME.sigstore.json + NAME.tlog-proof    the vendor's entries, with proofs
     public/log/                                           checkpoint and hash tiles
-    public/log/tile/entries/                              the entries, once the window is published
+    public/log/tile/entries/                              the entries, once the window is published,
+    public/log/published                                  and the checkpoint that covers them
 
 A hash tells nothing of its entry, which holds a signature that nobody can guess. Files that are
 served stay: who reads an older checkpoint finds the tiles of its size.
@@ -15,6 +16,7 @@ from dataclasses import replace as replace_fields
 from typing import TYPE_CHECKING
 
 from evaluator.files import replace
+from evaluator.log.folder import PUBLISHED
 from evaluator.log.note import parse_vkey
 from evaluator.log.statements import ResultWithdrawn, RunAborted, SubmissionReceived
 from evaluator.log.tiles import paths
@@ -80,11 +82,15 @@ def _served(book: Logbook) -> int:
 def serve(book: Logbook) -> None:
     """Copy what may be served of the log to public/log, its checkpoint last."""
     public, log = book.workspace.public / "log", book.workspace.log
-    published = bool(book.ledger.positions("published"))
+    size = book.log.checkpoint.size
+    # What comes after the end of a window is of the next one, and nobody reads it before its end.
+    published = [*book.ledger.positions("published")][-1:] == [size - 1]
     # What a killed append left beyond the checkpoint is none of these.
-    for name in paths(book.log.checkpoint.size, entries=published):
+    for name in paths(size, entries=published):
         if not (public / name).exists():
             _copy(log / name, public / name)
+    if published:
+        replace(public / PUBLISHED, book.log.note, 0o644)
     replace(public / "checkpoint", book.log.note, 0o644)
     trust = dump_trust(published_trust(book.workspace, book.settings))
     replace(public.parent / "trust.toml", trust, 0o644)

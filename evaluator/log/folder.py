@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CHECKPOINT: Final = "checkpoint"
+PUBLISHED: Final = "published"
+"""In a served log, the checkpoint up to which entries are served: a later one may be blind."""
 _LOCK: Final = ".lock"
 _PART: Final = ".checkpoint.part"
 

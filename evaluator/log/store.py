@@ -37,10 +37,11 @@ class LogReader:
     checkpoint by this key, and where a file of the log was altered or is missing.
     """
 
-    def __init__(self, folder: Path, verifier: VerifierKey) -> None:
+    def __init__(self, folder: Path, verifier: VerifierKey, checkpoint: str = CHECKPOINT) -> None:
         self.folder = folder
         self.verifier = verifier
         self.note: bytes = b""
+        self._name = checkpoint
         self._load()
 
     def entry(self, index: int) -> bytes:
@@ -81,7 +82,7 @@ class LogReader:
 
     def _load(self) -> None:
         with self._damage():
-            self.note = self._read_file(CHECKPOINT)
+            self.note = self._read_file(self._name)
             self.checkpoint: Checkpoint = open_checkpoint(self.note, self.verifier)
             self._tree = TileTree(self._read, self.checkpoint.size, self.checkpoint.root)
 

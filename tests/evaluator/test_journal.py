@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from evaluator import journal
+from evaluator.board_check import open_published
 from evaluator.errors import OwnerError, VerificationError
 from evaluator.journal import publish_log, publish_window, withdraw
 from evaluator.ledger import open_ledger
@@ -205,6 +206,33 @@ def test_the_served_log_is_a_log(farm: Farm, at: Callable[[dt.datetime], None]) 
     mirror = LogReader(farm.workspace.public / "log", vkey)
     assert [*mirror.entries(0, mirror.checkpoint.size)] == [*entries(farm)]
     assert mirror.proof(3) == reader(farm).proof(3)
+
+
+def test_the_next_window_is_blind_again(farm: Farm, at: Callable[[dt.datetime], None]) -> None:
+    """What was published stays readable as it was; what came later is hashes until its own end."""
+    farm.finish(farm.submit("acme"))
+    at(AFTER)
+    publish_window(farm.workspace, farm.signers)
+    before = {path: path.read_bytes() for path in served(farm) if "entries" in path.parts}
+    farm.change("closes = ", "closes = 2099-12-31 #")
+    run = farm.finish(farm.submit("zenith"))
+    at(AFTER + dt.timedelta(days=2))
+    publish_log(farm.workspace, farm.signers)
+
+    assert kinds(farm)[-1] == "evaluation-result"
+    assert {path: path.read_bytes() for path in served(farm) if "entries" in path.parts} == before
+    assert {said.get("vendor", "acme") for said in readable(farm)} == {"acme"}
+    at(dt.datetime(2100, 1, 2, tzinfo=dt.UTC))
+    publish_window(farm.workspace, farm.signers)
+    assert run in [said.get("run") for said in readable(farm)]
+
+
+def readable(farm: Farm) -> list[dict[str, object]]:
+    """What anyone can read of what is served."""
+    trust = load_trust(farm.workspace.trust.read_bytes())
+    log, _ = open_published(farm.workspace.public / "log", trust)
+    found = read_log(log.entries(0, log.checkpoint.size))
+    return [json.loads(entry.statement.payload())["predicate"] for entry in found]
 
 
 def test_a_window_is_not_published_before_its_end(farm: Farm) -> None:

@@ -156,9 +156,9 @@ def test_the_quorum_of_a_reader_counts(farm: Farm, at: Callable[[dt.datetime], N
 
     with pytest.raises(VerificationError, match="0 of the 1 witnesses"):
         run(farm, "show", *published(farm))
-    note = (public / "log" / "checkpoint").read_bytes()
+    note = (public / "log" / "published").read_bytes()
     signed = add_line(note, witness.line(text_of(note), int(NOW.timestamp())))
-    (public / "log" / "checkpoint").write_bytes(signed)
+    (public / "log" / "published").write_bytes(signed)
     assert "zenith" in run(farm, "show", *published(farm))
 
 
