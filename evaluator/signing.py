@@ -123,7 +123,8 @@ def _read_private(pem: Path) -> bytes:
     except OSError as error:
         raise OwnerError(
             f"The signing key {pem} cannot be read ({error.strerror}). "
-            "`evaluator init` makes one; for an existing key check the path and the permissions."
+            "`evaluator init` makes one, and `evaluator log create` that of the log of an older "
+            "workspace; for an existing key check the path and the permissions."
         ) from error
     if mode & 0o077:
         raise OwnerError(

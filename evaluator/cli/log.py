@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -11,7 +12,9 @@ import click
 from evaluator.cli.options import (
     json_option,
     open_signers,
+    passphrase_option,
     print_json,
+    read_passphrase,
     say,
     signer_options,
     workspace_option,
@@ -29,6 +32,29 @@ FINDINGS = 1
 @click.group()
 def log() -> None:
     """The public log: what was received, what came of it, and that nothing was dropped."""
+
+
+@log.command("create")
+@passphrase_option
+@workspace_option
+def create_command(workspace: Path, passphrase_file: Path | None) -> None:
+    """Begin the log of a workspace that is older than logs; `evaluator init` does it for new ones.
+
+    Its key is encrypted by the same passphrase as the key of results, if that is.
+    """
+    from evaluator.founding import found_log
+    from evaluator.signing import is_encrypted
+
+    owned = Workspace(workspace)
+    owned.settings()  # what [log] must say comes first
+    passphrase = read_passphrase(passphrase_file)
+    if passphrase is None and is_encrypted(owned.key):
+        if not sys.stdin.isatty():
+            raise click.UsageError("The signing key is encrypted: give --passphrase-file.")
+        typed = click.prompt("Passphrase of the signing key", hide_input=True, err=True)
+        passphrase = str(typed).encode()
+    found_log(owned, passphrase)
+    say(f"{owned.log} is an empty log, and {owned.trust} says whom to trust: give that to vendors.")
 
 
 @log.command("publish")

@@ -11,9 +11,11 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
 from evaluator import journal
 from evaluator.board_check import open_published
+from evaluator.cli import cli
 from evaluator.errors import OwnerError, VerificationError
 from evaluator.journal import publish_log, publish_window, withdraw
 from evaluator.ledger import open_ledger
@@ -22,6 +24,8 @@ from evaluator.log.note import parse_vkey
 from evaluator.log.statements import BASE
 from evaluator.log.store import LogReader
 from evaluator.log.witness import generate_key, load_signer, make_server
+from evaluator.signers import Signers
+from evaluator.signing import load_key, load_log_key
 from evaluator.trust import load_trust
 from evaluator.verify import verify
 from tests.helpers.window import Farm, open_farm
@@ -313,6 +317,24 @@ def test_an_altered_entry_stops_the_log(farm: Farm) -> None:
 
     with pytest.raises((OwnerError, VerificationError)):
         [*read_log(entries(farm))]
+
+
+def test_a_workspace_from_before_the_log_can_begin_one(farm: Farm) -> None:
+    """Once; what waited there is received in it before it runs."""
+    workspace = farm.workspace
+    shutil.rmtree(workspace.log)
+    for path in (workspace.log_key, workspace.log_vkey, workspace.trust):
+        path.unlink()
+    command = ("log", "create", "--workspace", str(workspace.root))
+    begun = CliRunner().invoke(cli, command, catch_exceptions=False)
+    assert begun.exit_code == 0, begun.output
+
+    origin = workspace.settings().log.origin
+    signers = Signers(load_key(workspace.key), load_log_key(workspace.log_key, origin))
+    Farm(workspace, signers).submit()
+    assert kinds(farm) == [*BEGINNING, "submission-received"]
+    with pytest.raises(OwnerError, match="exists already"):
+        CliRunner().invoke(cli, command, catch_exceptions=False)
 
 
 @pytest.mark.parametrize("step", ["append", "note", "send"])

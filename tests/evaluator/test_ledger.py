@@ -863,6 +863,19 @@ def test_an_older_ledger_becomes_one_of_this_format(path: Path) -> None:
     ]
 
 
+def test_a_ledger_from_before_the_log_learns_of_it(path: Path) -> None:
+    """Nothing is known to be logged, and no vendor has named a price."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for statement in ledger_file._SCHEMA:  # noqa: SLF001 - what format 2 was
+            connection.execute(statement)
+        connection.execute("INSERT INTO vendors (name, added) VALUES ('acme', '2029-12-31')")
+        connection.execute("PRAGMA user_version = 2")
+    with open_ledger(path) as ledger:
+        assert (ledger.vendor("acme").price, ledger.names()) == (None, {})
+        ledger.note("received/1", 3)
+        assert ledger.position("received/1") == 3
+
+
 def test_an_older_ledger_changes_whole_or_not_at_all(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
