@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from evaluator.board import read_board
-from evaluator.board_documents import board_csv, board_json
+from evaluator.board.documents import board_csv, board_json
+from evaluator.board.reading import read_board
 from evaluator.log.note import NoteSigner
 from evaluator.log.store import LogReader, create_log, open_log
 from evaluator.publish import write_site

@@ -13,8 +13,8 @@ import secrets
 import shutil
 from typing import TYPE_CHECKING
 
-from evaluator.board_documents import board_csv, board_json
-from evaluator.board_own import read_own
+from evaluator.board.documents import board_csv, board_json
+from evaluator.board.own import read_own
 from evaluator.dataset.sealed import open_dataset
 from evaluator.eda import eda_of
 from evaluator.errors import OwnerError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from evaluator.board_values import Board
+    from evaluator.board.values import Board
     from evaluator.eda import Eda
     from evaluator.signers import Signers
     from evaluator.workspace import Workspace

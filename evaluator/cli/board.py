@@ -65,10 +65,10 @@ def show_command(  # noqa: PLR0913  # its options
     Your own log has the figures of all vendors, also before they may be published: that is the
     operator's view. Anyone can read a published log, by --log and --trust.
     """
-    from evaluator.board import read_board
-    from evaluator.board_documents import board_csv, board_json
-    from evaluator.board_own import read_own
-    from evaluator.board_tables import print_board
+    from evaluator.board.documents import board_csv, board_json
+    from evaluator.board.own import read_own
+    from evaluator.board.reading import read_board
+    from evaluator.board.tables import print_board
 
     if as_csv and as_json:
         raise click.UsageError("Give --csv or --json.")
@@ -124,7 +124,7 @@ def verify_command(
     board: Path, *, log: Path | None, trust: Path | None, as_json: bool, workspace: Path
 ) -> None:
     """Make the board of a log anew and compare: BOARD is a site's folder or its board.json."""
-    from evaluator.board_check import SIZE_CAP, require_same
+    from evaluator.board.check import SIZE_CAP, require_same
     from evaluator.publish import JSON
 
     found, keys = _open(Workspace(workspace), log, trust)
@@ -145,7 +145,7 @@ def _open(
     workspace: Workspace, log: Path | None, trust: Path | None
 ) -> tuple[LogReader, list[bytes]]:
     """The log that is meant, and the keys to read it by."""
-    from evaluator.board_check import open_published
+    from evaluator.board.check import open_published
     from evaluator.log.store import LogReader
     from evaluator.trust import load_trust
     from evaluator.verify import read_bounded

@@ -12,7 +12,7 @@ from evaluator.errors import OwnerError
 from evaluator.workspace import Workspace
 
 if TYPE_CHECKING:
-    from evaluator.board_values import Board
+    from evaluator.board.values import Board
     from evaluator.trust import Trust
     from evaluator.verify import Verified
 
@@ -65,9 +65,9 @@ def decide_command(  # noqa: PLR0913 - one per option of the command
     Every RESULT is verified first; the receipt of a submission, named beside it, brings the price
     that its vendor offered. What nobody signed is called "not signed".
     """
-    from evaluator.assumptions import EXAMPLE, load_assumptions
-    from evaluator.candidates import Chosen, decision_of, from_board, from_results
-    from evaluator.decide_tables import decision_document, print_decision
+    from evaluator.decision.assumptions import EXAMPLE, load_assumptions
+    from evaluator.decision.candidates import Chosen, decision_of, from_board, from_results
+    from evaluator.decision.tables import decision_document, print_decision
 
     if example:
         click.echo(EXAMPLE, nl=False)
@@ -126,8 +126,8 @@ def _verified(path: Path, believed: bytes | Trust) -> Verified:
 
 def _board(workspace: Workspace, log: Path | None, trust: Path | None) -> Board:
     """The leaderboard of a published log or of the workspace's own; every entry is checked."""
-    from evaluator.board import read_board
-    from evaluator.board_check import open_published
+    from evaluator.board.check import open_published
+    from evaluator.board.reading import read_board
     from evaluator.log.store import LogReader
     from evaluator.trust import load_trust
     from evaluator.verify import read_bounded

@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from evaluator.board_values import Row
-from evaluator.ranking import rankable
+from evaluator.board.ranking import rankable
+from evaluator.board.values import Row
 from evaluator.site.bars import change_cell, trend, value_cell
 from evaluator.site.measures import by_class, ranked_figures
 from evaluator.site.plots import history_plot, ranking_plot

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluator.decide import NOT_SIGNED
-from evaluator.decide_tables import Wording, exact, rounded, summary
+from evaluator.decision.decide import NOT_SIGNED
+from evaluator.decision.tables import Wording, exact, rounded, summary
 from evaluator.site.decide_plots import prices_plot, totals_plot
 from evaluator.site.shell import page, render
 
 if TYPE_CHECKING:
-    from evaluator.decide import Decision
+    from evaluator.decision.decide import Decision
 
 
 def decide_page(decision: Decision) -> str:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from evaluator.decide import NOT_SIGNED
-from evaluator.decide_tables import Wording
+from evaluator.decision.decide import NOT_SIGNED
+from evaluator.decision.tables import Wording
 from evaluator.site import words
 from evaluator.site.figures import (
     BASELINE,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.axes import Axes
 
-    from evaluator.decide import Decision, Line
+    from evaluator.decision.decide import Decision, Line
 
 SHOWN = 30
 """Models in the plot of totals; the tables have them all."""

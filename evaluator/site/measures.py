@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from evaluator.site import words
 
 if TYPE_CHECKING:
-    from evaluator.board_values import Board, Row
+    from evaluator.board.values import Board, Row
     from evaluator.error_figures import ErrorDifference, ErrorFigures
     from evaluator.scoring import Difference, Figures
 

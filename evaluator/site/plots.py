@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from evaluator.ranking import rankable
+from evaluator.board.ranking import rankable
 from evaluator.site import words
 from evaluator.site.figures import (
     BASELINE,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from evaluator.board_values import Board, Row
+    from evaluator.board.values import Board, Row
     from evaluator.site.measures import Measure
 
 SHOWN = 30

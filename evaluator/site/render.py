@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from evaluator.board_values import Board
+    from evaluator.board.values import Board
     from evaluator.eda import Eda
 
 CHUNK = 1000

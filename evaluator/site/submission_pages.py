@@ -14,7 +14,7 @@ from evaluator.site.view import submission_link
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evaluator.board_values import Row
+    from evaluator.board.values import Row
     from evaluator.site.bars import Drawn
     from evaluator.site.measures import Measure
     from evaluator.site.view import View

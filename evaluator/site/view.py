@@ -16,7 +16,7 @@ from evaluator.site.words import whole
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from evaluator.board_values import Aborted, Board, Row
+    from evaluator.board.values import Aborted, Board, Row
     from evaluator.site.measures import Measure
 
 _HEADING = Markup('<th scope="row"><bdi>{}</bdi>{}</th>')

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from evaluator.board import read_board
+from evaluator.board.reading import read_board
 from evaluator.errors import OwnerError, VerificationError
 from evaluator.log.checkpoint import Checkpoint
 from evaluator.scoring import wilson
@@ -29,7 +29,7 @@ from tests.helpers.synthetic import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from evaluator.board_values import Board
+    from evaluator.board.values import Board
 
 
 def window() -> Synthetic:
@@ -397,7 +397,7 @@ def test_more_entries_than_one_process_reads_give_the_same_board(
     log = make(60, 3)
     alone = log.board()
 
-    monkeypatch.setattr("evaluator.board_entries.CHUNK", 20)
+    monkeypatch.setattr("evaluator.board.entries.CHUNK", 20)
     assert log.board() == alone
 
 
@@ -406,7 +406,7 @@ def test_a_forgery_is_found_in_whichever_process_reads_it(
 ) -> None:
     """The first position that does not hold is named."""
     log = make(60, 3)
-    monkeypatch.setattr("evaluator.board_entries.CHUNK", 20)
+    monkeypatch.setattr("evaluator.board.entries.CHUNK", 20)
     log.entries[50] += b" "
 
     with pytest.raises(VerificationError, match="Entry 50 of the log: Step 5"):

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from evaluator.board_documents import board_csv, board_json
-from evaluator.board_tables import print_board
+from evaluator.board.documents import board_csv, board_json
+from evaluator.board.tables import print_board
 from evaluator.cli.board import leaderboard
 from evaluator.log.note import NoteSigner
 from evaluator.log.store import create_log, open_log
@@ -22,7 +22,7 @@ from tests.helpers.synthetic import OPENS, ORIGIN, Synthetic, make, new_key, tem
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from evaluator.board_values import Board
+    from evaluator.board.values import Board
 
 VENDOR = "cropline"
 OTHERS = ("agrisense", "terravue", "fieldwise", "norsat")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from evaluator.board_documents import board_csv, board_document, board_json
-from evaluator.board_tables import print_board
-from evaluator.ranking import metrics_of
+from evaluator.board.documents import board_csv, board_document, board_json
+from evaluator.board.ranking import metrics_of
+from evaluator.board.tables import print_board
 from tests.helpers.synthetic import SIZES, Synthetic, make, new_key, template
 
 if TYPE_CHECKING:
-    from evaluator.board_values import Board
+    from evaluator.board.values import Board
 
 
 @pytest.fixture(scope="module")

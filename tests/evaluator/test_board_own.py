@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from evaluator.board_own import read_own
+from evaluator.board.own import read_own
 from evaluator.journal import publish_log
 from evaluator.trust import TrustedKey, dump_trust, load_trust
 from evaluator.verify import read_statement
@@ -36,7 +36,7 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         seen.append(payload)
         return read_statement(payload)
 
-    monkeypatch.setattr("evaluator.board_entries.read_statement", counted)
+    monkeypatch.setattr("evaluator.board.entries.read_statement", counted)
     return seen
 
 

@@ -15,16 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluator import journal
-from evaluator.assumptions import EXAMPLE, load_assumptions
-from evaluator.board_values import Board, Row, Snapshot
+from evaluator.board.ranking import METRICS, ranked
+from evaluator.board.values import Board, Row, Snapshot
 from evaluator.bundle import encode
-from evaluator.candidates import Chosen, decision_of, from_board
 from evaluator.cli.decide import decide_command
-from evaluator.decide import INTERNAL, Candidate, Case, Decision, Line, decide
-from evaluator.decide_tables import exact, print_decision, rounded
+from evaluator.decision.assumptions import EXAMPLE, load_assumptions
+from evaluator.decision.candidates import Chosen, decision_of, from_board
+from evaluator.decision.decide import INTERNAL, Candidate, Case, Decision, Line, decide
+from evaluator.decision.tables import exact, print_decision, rounded
 from evaluator.errors import OwnerError, VerificationError
 from evaluator.journal import publish_window
-from evaluator.ranking import METRICS, ranked
 from evaluator.scoring import Figures, Grid, Holdout, Published, derive
 from tests.helpers.logged import KEYID, PUBLIC, golden, signed
 from tests.helpers.window import open_farm

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from evaluator import journal
-from evaluator.board_check import open_published
+from evaluator.board.check import open_published
 from evaluator.cli import cli
 from evaluator.errors import OwnerError, VerificationError
 from evaluator.journal import publish_log, publish_window, withdraw

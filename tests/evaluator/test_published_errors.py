@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from evaluator.assumptions import load_assumptions
-from evaluator.board_check import require_same
-from evaluator.board_documents import board_csv, board_document, board_json
-from evaluator.board_tables import print_board
-from evaluator.candidates import Chosen, decision_of, from_board, from_results
-from evaluator.decide import INTERNAL
-from evaluator.decide_tables import decision_document, print_decision
+from evaluator.board.check import require_same
+from evaluator.board.documents import board_csv, board_document, board_json
+from evaluator.board.ranking import METRICS, metrics_of
+from evaluator.board.tables import print_board
+from evaluator.decision.assumptions import load_assumptions
+from evaluator.decision.candidates import Chosen, decision_of, from_board, from_results
+from evaluator.decision.decide import INTERNAL
+from evaluator.decision.tables import decision_document, print_decision
 from evaluator.errors import OwnerError, VerificationError
-from evaluator.ranking import METRICS, metrics_of
 from evaluator.site.decide_page import decide_page
 from evaluator.site.render import render_site
 from evaluator.verify import verify
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from evaluator.assumptions import Assumptions
-    from evaluator.board import Board
-    from evaluator.decide import Decision
+    from evaluator.board.reading import Board
+    from evaluator.decision.assumptions import Assumptions
+    from evaluator.decision.decide import Decision
 
 MINE = """
 version = 1

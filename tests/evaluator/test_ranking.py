@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluator.board_values import Row
+from evaluator.board.ranking import METRICS, Metric, metric_of, rankable, ranked
+from evaluator.board.values import Row
 from evaluator.errors import OwnerError
-from evaluator.ranking import METRICS, Metric, metric_of, rankable, ranked
 from evaluator.scoring import Figures
 
 ACCURACY, MACRO = METRICS["accuracy"], METRICS["macro_recall"]

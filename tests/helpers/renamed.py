@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evaluator.board_values import Board, Row
+    from evaluator.board.values import Board, Row
     from evaluator.scoring import Figures
 
 

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from evaluator import merkle
-from evaluator.board import read_board
+from evaluator.board.reading import read_board
 from evaluator.bundle import PAYLOAD_TYPE, fingerprint, pae
 from evaluator.error_phases import ErrorSteps
 from evaluator.evaluate import Evaluation, Phase
@@ -78,8 +78,8 @@ from evaluator.scoring import Counts, Grid
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from evaluator.assumptions import Task
-    from evaluator.board import Board
+    from evaluator.board.reading import Board
+    from evaluator.decision.assumptions import Task
     from evaluator.log.statements import Statement
 
 ORIGIN = "log.example/farm-3f2a"

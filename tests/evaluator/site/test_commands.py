@@ -21,7 +21,7 @@ from tests.helpers.synthetic import OPENS, ORIGIN, make
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from evaluator.board_values import Row
+    from evaluator.board.values import Row
 
 pytestmark = pytest.mark.interop
 

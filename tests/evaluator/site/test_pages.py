@@ -13,7 +13,7 @@ import pytest
 from jinja2 import Environment
 from markupsafe import Markup
 
-from evaluator.board_values import Aborted
+from evaluator.board.values import Aborted
 from evaluator.eda import Eda
 from evaluator.errors import VerificationError
 from evaluator.site import view as views
@@ -25,7 +25,7 @@ from tests.helpers.synthetic import board as read
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from evaluator.board_values import Board
+    from evaluator.board.values import Board
 
 VOID = frozenset({"meta", "link", "br", "hr", "img", "input", "path", "use"})
 HOSTILE = (

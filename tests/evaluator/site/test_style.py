@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 from matplotlib.figure import Figure
 
-from evaluator.ranking import METRICS
+from evaluator.board.ranking import METRICS
 from evaluator.site import words
 from evaluator.site.bars import bars_cell, trend
 from evaluator.site.figures import _PROPERTIES, SERIES, TUNED, figure, style

@@ -17,15 +17,15 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from evaluator.decide import INTERNAL, Candidate, Case, Decision, decide
+from evaluator.decision.decide import INTERNAL, Candidate, Case, Decision, decide
 from evaluator.errors import OwnerError
 from evaluator.kinds import RECEIVED, RESULT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from evaluator.assumptions import Assumptions, Task
-    from evaluator.board_values import Board
+    from evaluator.board.values import Board
+    from evaluator.decision.assumptions import Assumptions, Task
     from evaluator.error_figures import ErrorFigures
     from evaluator.scoring import Figures
     from evaluator.verify import Verified

@@ -4,7 +4,7 @@
 
 Signature, schema and arithmetic of an entry need no other entry, so ranges of them are checked by
 as many processes as there are CPUs. What an entry means after those before it (whether its key was
-in force, whether what it names is there) is for `evaluator.board_history`, in order.
+in force, whether what it names is there) is for `evaluator.board.history`, in order.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from evaluator import kinds
 from evaluator.arithmetic import grid_of, holdout_of, phases_of
-from evaluator.board_values import Row
+from evaluator.board.values import Row
 from evaluator.bundle import fingerprint, load_public_key, open_envelope
 from evaluator.error_arithmetic import error_grid_of
 from evaluator.error_figures import ErrorDifference, ErrorFigures

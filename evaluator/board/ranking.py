@@ -26,7 +26,7 @@ from evaluator.errors import OwnerError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from evaluator.board_values import Row
+    from evaluator.board.values import Row
 
 Interval = tuple[float, float]
 

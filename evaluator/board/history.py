@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from evaluator.board_entries import Outcome, Received
-from evaluator.board_values import Aborted
+from evaluator.board.entries import Outcome, Received
+from evaluator.board.values import Aborted
 from evaluator.errors import VerificationError
 from evaluator.log.checkpoint import Checkpoint
 from evaluator.log.entries import KeyRing
@@ -29,8 +29,8 @@ from evaluator.log.statements import (
 )
 
 if TYPE_CHECKING:
-    from evaluator.board_entries import Fact, Measured
-    from evaluator.board_values import Log
+    from evaluator.board.entries import Fact, Measured
+    from evaluator.board.values import Log
     from evaluator.log.statements import Rules
 
 

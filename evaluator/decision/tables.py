@@ -14,7 +14,7 @@ from rich.table import Table
 from evaluator.tables import show
 
 if TYPE_CHECKING:
-    from evaluator.decide import Candidate, Decision, Level, Line, Swap
+    from evaluator.decision.decide import Candidate, Decision, Level, Line, Swap
 
 _LARGE = 100_000
 """From here on cents are noise."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from fractions import Fraction
 
-    from evaluator.assumptions import Task
+    from evaluator.decision.assumptions import Task
 
 INTERNAL = "internal model"
 NOT_SIGNED = "not signed"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from evaluator.board import read_board
-from evaluator.board_documents import board_document, board_json
+from evaluator.board.documents import board_document, board_json
+from evaluator.board.reading import read_board
 from evaluator.errors import OwnerError, VerificationError
 from evaluator.log.checkpoint import Checkpoint
 from evaluator.log.folder import CHECKPOINT, PUBLISHED
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from evaluator.board_values import Board, Log
+    from evaluator.board.values import Board, Log
     from evaluator.trust import Trust
 
 SIZE_CAP = 1 << 30

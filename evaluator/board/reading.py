@@ -3,8 +3,8 @@
     board = read_board(log, keys)     every entry checked; VerificationError where one does not hold
 
 A board is of one checkpoint of the log and one version of the data set. It believes nothing but
-the keys that it is given: `evaluator.board_entries` says what an entry is held to by itself,
-`evaluator.board_history` after those before it, and `evaluator.ranking` who stands where.
+the keys that it is given: `evaluator.board.entries` says what an entry is held to by itself,
+`evaluator.board.history` after those before it, and `evaluator.board.ranking` who stands where.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from evaluator.board_entries import facts
-from evaluator.board_history import History
-from evaluator.board_values import Aborted, Board, Log, Row, Snapshot
+from evaluator.board.entries import facts
+from evaluator.board.history import History
+from evaluator.board.ranking import METRICS, Metric, metric_of, metrics_of, ranked
+from evaluator.board.values import Aborted, Board, Log, Row, Snapshot
 from evaluator.errors import OwnerError, VerificationError
-from evaluator.ranking import METRICS, Metric, metric_of, metrics_of, ranked
 from evaluator.scoring import Counts, Grid, Holdout, derive, publish
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from evaluator.board_entries import Measured, Outcome
+    from evaluator.board.entries import Measured, Outcome
     from evaluator.log.checkpoint import Checkpoint
     from evaluator.log.statements import HoldoutCommitment
     from evaluator.regression import ErrorGrid

@@ -14,7 +14,7 @@ import json
 from typing import TYPE_CHECKING
 
 from evaluator import __version__
-from evaluator.board import read_board
+from evaluator.board.reading import read_board
 from evaluator.files import replace
 from evaluator.log.store import LogReader
 from evaluator.trust import load_trust
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from evaluator.board_values import Board
+    from evaluator.board.values import Board
     from evaluator.workspace import Workspace
 
 

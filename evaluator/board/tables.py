@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from evaluator.ranking import METRICS, PER_CLASS, Metric, metrics_of
+from evaluator.board.ranking import METRICS, PER_CLASS, Metric, metrics_of
 from evaluator.tables import show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evaluator.board_values import Board, Row
+    from evaluator.board.values import Board, Row
 
 LISTED = 20
 """Results without a rank that the terminal shows, the newest; the documents have all."""

@@ -12,12 +12,12 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from evaluator.ranking import METRICS, PER_CLASS, Metric, metrics_of
+from evaluator.board.ranking import METRICS, PER_CLASS, Metric, metrics_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from evaluator.board_values import Board, Row
+    from evaluator.board.values import Board, Row
 
 SCHEMA_VERSION = 1
 

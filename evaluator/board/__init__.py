@@ -1,0 +1,1 @@
+"""The leaderboard, built from the log alone: `reading` is where to start."""
