@@ -269,6 +269,7 @@ def result(tmp_path: Path) -> Workspace:
         encode(payload, signature, fingerprint(key.public_key()))
     )
     pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    workspace.public_key.write_bytes(pem)
     own = TrustedKey(fingerprint(key.public_key()), pem, datetime(2026, 1, 1, tzinfo=UTC))
     log = NoteSigner("log.example/farm", Ed25519PrivateKey.generate()).verifier
     workspace.trust.write_bytes(dump_trust(Trust(log, (own,))))
