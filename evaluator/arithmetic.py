@@ -12,10 +12,9 @@ from typing import Any
 from evaluator import leakage
 from evaluator.error_arithmetic import error_grid_of, require_errors
 from evaluator.errors import VerificationError
+from evaluator.jcs import as_read
 from evaluator.petaflops import MICRO
 from evaluator.scoring import (
-    Difference,
-    Figures,
     Grid,
     Holdout,
     Published,
@@ -83,26 +82,15 @@ def _classification(predicate: Json) -> None:
     for phase, published in zip(scored, shares, strict=True):
         _require_possible(published, grid, holdout)
         stated = {key: value for key, value in phase.items() if key not in _SAID_BESIDE}
-        if stated != _plain(derive(published, grid, holdout)):
+        if stated != as_read(derive(published, grid, holdout)):
             raise VerificationError(
                 "Step 10, derived figures: a mean or an interval does not follow from the "
                 "published figures."
             )
-    if gain and gain != _plain(difference(shares[0], shares[1], grid, holdout)):
+    if gain and gain != as_read(difference(shares[0], shares[1], grid, holdout)):
         raise VerificationError(
             "Step 10, derived figures: a gain does not follow from the figures of the two phases."
         )
-
-
-def _plain(figures: Figures | Difference) -> Json:
-    """As JSON reads them back: an interval is a list there. `asdict` would be slower by far."""
-    return {name: _read_back(getattr(figures, name)) for name in figures.__slots__}
-
-
-def _read_back(value: Any) -> Any:  # noqa: ANN401  # anything a figure can be
-    if isinstance(value, dict):
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in value.items()}
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _on_grid(phase: Json, grid: Grid, holdout: Holdout) -> Published:

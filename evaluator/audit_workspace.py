@@ -9,6 +9,7 @@ from evaluator.audit_log import ReadLog, results_of
 from evaluator.bundle import fingerprint, load_public_key
 from evaluator.errors import OwnerError
 from evaluator.in_force import commitment, rules_of
+from evaluator.keys import read_trust
 from evaluator.leakage import tenths
 from evaluator.ledger import open_ledger
 from evaluator.log.statements import (
@@ -17,7 +18,6 @@ from evaluator.log.statements import (
     PolicyChange,
 )
 from evaluator.record import outcome_of
-from evaluator.trust import load_trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,17 +103,11 @@ def _submission(
     if said.number is None:
         return
     row = submissions.get(said.number)
+    # It was aborted before the ledger had the digest, or the ledger has the same.
+    digests = {"", received.subject[0].digest.sha256}
     if row is None:
         yield f"Submission {said.number}, received at {position}, is not in the ledger."
-    elif (
-        row.vendor != said.vendor
-        or row.phases != said.phases
-        or row.sha256
-        not in {
-            "",
-            received.subject[0].digest.sha256,
-        }
-    ):
+    elif (row.vendor, row.phases) != (said.vendor, said.phases) or row.sha256 not in digests:
         yield f"Submission {said.number}, received at {position}, is another one in the ledger."
 
 
@@ -172,7 +166,7 @@ def _present(workspace: Workspace, log: ReadLog) -> Iterator[str]:
     current = fingerprint(load_public_key(workspace.public_key.read_bytes()))
     if keys and current != [*keys][-1]:
         yield "The signing key in keys/ is not the one that the log has last."
-    for key in load_trust(workspace.trust.read_bytes()).keys:
+    for key in read_trust(workspace).keys:
         stated = keys.get(key.keyid)
         if stated is None and keys:
             yield f"keys/trust.toml trusts {key.keyid}, which the log never introduced."

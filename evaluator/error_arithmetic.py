@@ -5,13 +5,13 @@ is in `evaluator.verify`.
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
 from fractions import Fraction
 from math import inf
 from typing import Any
 
-from evaluator.error_figures import ErrorDifference, ErrorFigures, derive, difference
+from evaluator.error_figures import derive, difference
 from evaluator.errors import OwnerError, VerificationError
+from evaluator.jcs import as_read
 from evaluator.regression import ErrorGrid, PublishedErrors, length
 from evaluator.scoring import PLACES, Holdout
 
@@ -44,13 +44,13 @@ def require_errors(predicate: Json, holdout: Holdout) -> None:
         )
     for phase, published in zip(scored, figures, strict=True):
         stated = {name: phase[name] for name in phase if name not in {"status", "task", "charge"}}
-        if stated != _plain(derive(published, grid, holdout)):
+        if stated != as_read(derive(published, grid, holdout)):
             raise VerificationError(
                 "Step 10, derived figures: a mean or an interval does not follow from the "
                 "published figures."
             )
     gain = phases["gain"]
-    if gain and gain != _plain(difference(figures[0], figures[1], grid, holdout)):
+    if gain and gain != as_read(difference(figures[0], figures[1], grid, holdout)):
         raise VerificationError(
             "Step 10, derived figures: a gain does not follow from the figures of the two phases."
         )
@@ -66,17 +66,6 @@ def error_grid_of(predicate: Json) -> ErrorGrid:
         raise VerificationError(
             "Step 8, schema: the range of the targets is no whole number of the grid's steps."
         ) from error
-
-
-def _plain(figures: ErrorFigures | ErrorDifference) -> Json:
-    """As JSON reads them back: an interval is a list there. `asdict` would be slower by far."""
-    return {field.name: _read_back(getattr(figures, field.name)) for field in fields(figures)}
-
-
-def _read_back(value: Any) -> Any:  # noqa: ANN401 - anything a figure can be
-    if isinstance(value, dict):
-        return {key: _read_back(each) for key, each in value.items()}
-    return list(value) if isinstance(value, tuple) else value
 
 
 def on_grid(phase: Mapping[str, object], grid: ErrorGrid, holdout: Holdout) -> PublishedErrors:

@@ -11,7 +11,7 @@ from evaluator import __version__
 from evaluator.admission_policy import load_admission_policy
 from evaluator.dataset.sealed import open_dataset
 from evaluator.errors import OwnerError
-from evaluator.keys import key_statement
+from evaluator.keys import key_statement, read_trust
 from evaluator.log.statements import (
     Allowed,
     Committed,
@@ -21,7 +21,6 @@ from evaluator.log.statements import (
     Rules,
     WindowDays,
 )
-from evaluator.trust import load_trust
 from evaluator.workspace import shipped
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def first_key(workspace: Workspace, signer: Signer) -> KeyChange:
     Raises OwnerError where readers are not told to trust that key.
     """
     keyid = signer.public_key.keyid
-    trusted = load_trust(workspace.trust.read_bytes()).key(keyid)
+    trusted = read_trust(workspace).key(keyid)
     if trusted is None:
         raise OwnerError(
             f"keys/trust.toml does not have the key that signs, {keyid}, so nobody could verify "

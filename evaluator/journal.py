@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from evaluator.adapted import Adapted
     from evaluator.keys import Change
-    from evaluator.ledger import Queued, SubmissionRow
+    from evaluator.ledger import Queued
     from evaluator.logbook import Logbook
     from evaluator.signers import Signers
     from evaluator.workspace import Workspace
@@ -105,7 +105,7 @@ def _receive(book: Logbook, queued: Queued) -> int:
         received=_text(_now()),
     )
     position = book.enter([SubmissionReceived.of({"submission": queued.sha256}, said)])
-    send(book, queued.vendor, f"submission-{queued.id}", position)
+    send(book, position)
     return position
 
 
@@ -130,7 +130,7 @@ def publish_log(workspace: Workspace, signers: Signers) -> Served:
         return _serve(book, missing)
 
 
-def _serve(book: Logbook, missing: Sequence[str] = ()) -> Served:
+def _serve(book: Logbook, missing: Sequence[str]) -> Served:
     rules, log = book.settings.log, book.log
     witnesses = [(each.url, each.key) for each in rules.witnesses]
     lines, failures = collect(log, witnesses, book.workspace.log / "witnesses.json")
@@ -183,16 +183,13 @@ def _not_yet(book: Logbook, missing: Sequence[str]) -> str:
         return f"the window closes at the end of {closes} (UTC)."
     if missing:
         return f"the signed results of {', '.join(missing)} are missing from results/."
-    waiting = sum(row.state in {"receiving", "queued", "running"} for row in _all(book))
+    rows = book.ledger.submissions()
+    waiting = sum(row.state in {"receiving", "queued", "running"} for row in rows)
     if waiting:
         return f"{waiting} submissions have not ended; `evaluator work` runs what waits."
     if due := book.ledger.unlogged():
         return f"{len(due)} results are not released yet; the last slot ends within a day or so."
     return ""
-
-
-def _all(book: Logbook) -> Sequence[SubmissionRow]:
-    return book.ledger.submissions()
 
 
 def withdraw(workspace: Workspace, signers: Signers, run: str, reason: str) -> int:
@@ -202,11 +199,10 @@ def withdraw(workspace: Workspace, signers: Signers, run: str, reason: str) -> i
         position, result = _result(book, run)
         if book.ledger.position(f"withdrawn/{run}") is not None:
             raise OwnerError(f"The result of {run} is withdrawn already.")
-        vendor = result.predicate.vendor
-        said = Withdrawn(result=position, run=run, vendor=vendor, reason=reason)
+        said = Withdrawn(result=position, run=run, vendor=result.predicate.vendor, reason=reason)
         subject = {"submission": result.subject[0].digest.sha256}
         entered = book.enter([ResultWithdrawn.of(subject, said)])
-        send(book, vendor, f"{run}-withdrawn", entered)
+        send(book, entered)
         return entered
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from evaluator.log.statements import BASE
+from evaluator.kinds import BASE
 from evaluator.tables import show
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from evaluator.bundle import envelope_of
 from evaluator.errors import OwnerError, VerificationError
 from evaluator.in_force import commitment, first_key, rules_of
-from evaluator.keys import resigned
+from evaluator.keys import read_trust, resigned
 from evaluator.leakage import release_time
 from evaluator.ledger import RunRow, open_ledger
 from evaluator.log.entries import KeyRing
@@ -25,7 +25,6 @@ from evaluator.log.store import open_log
 from evaluator.outbox import send
 from evaluator.result import Result
 from evaluator.signing import sign
-from evaluator.trust import load_trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from evaluator.log.statements import Statement
     from evaluator.log.store import Log
     from evaluator.signers import Signers
-    from evaluator.trust import Trust
     from evaluator.workspace import Settings, Workspace
 
 
@@ -106,14 +104,11 @@ class Logbook:
                 if not path.is_file():
                     missing.append(row.run)
                 elif _released(path.read_bytes()) <= now:
-                    bundle = resigned(path, self._trust(), self.signers.result)
-                    send(self, row.vendor, row.run, self.append([bundle]))
+                    bundle = resigned(path, read_trust(self.workspace), self.signers.result)
+                    send(self, self.append([bundle]))
             elif _slot_end(row.ended, self.settings) <= now:
                 self._abort(received, row.reason)
         return missing
-
-    def _trust(self) -> Trust:
-        return load_trust(self.workspace.trust.read_bytes())
 
     def _abort(self, received: int, reason: str) -> None:
         """Enter that nothing came of what was received there."""
@@ -123,9 +118,7 @@ class Logbook:
         facts = {"received": received, "vendor": said.vendor, "reason": reason}
         aborted = Aborted.model_validate(facts)
         subject = {each.name: each.digest.sha256 for each in entry.statement.subject}
-        position = self.enter([RunAborted.of(subject, aborted)])
-        if said.number is not None:
-            send(self, said.vendor, f"submission-{said.number}-aborted", position)
+        send(self, self.enter([RunAborted.of(subject, aborted)]))
 
 
 @contextmanager

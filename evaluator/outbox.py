@@ -16,12 +16,13 @@ from dataclasses import replace as replace_fields
 from typing import TYPE_CHECKING
 
 from evaluator.files import replace
+from evaluator.keys import read_trust
 from evaluator.log.folder import PUBLISHED
 from evaluator.log.note import parse_vkey
 from evaluator.log.statements import ResultWithdrawn, RunAborted, SubmissionReceived
 from evaluator.log.tiles import paths
 from evaluator.result import Result
-from evaluator.trust import dump_trust, load_trust
+from evaluator.trust import dump_trust
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,11 +33,20 @@ if TYPE_CHECKING:
     from evaluator.workspace import Settings, Workspace
 
 
-def send(book: Logbook, vendor: str, name: str, position: int) -> None:
-    """Give a vendor its entry at `position`, and the proof that the log has it."""
+def send(book: Logbook, position: int, *, anew: bool = True) -> None:
+    """Give a vendor its entry at `position`, and the proof that the log has it.
+
+    Nobody gets the owner's own. Unless `anew`, what the vendor has already stays.
+    """
+    entry = book.read(position)
+    if (addressed := _address(book, entry)) is None:
+        return
+    vendor, name = addressed
     box = book.workspace.outbox(vendor)
+    if not anew and (box / f"{name}.tlog-proof").exists():
+        return
     box.mkdir(mode=0o700, parents=True, exist_ok=True)
-    replace(box / f"{name}.sigstore.json", book.read(position).bundle)
+    replace(box / f"{name}.sigstore.json", entry.bundle)
     replace(box / f"{name}.tlog-proof", book.log.proof(position))
 
 
@@ -46,13 +56,7 @@ def refresh(book: Logbook, *, anew: bool) -> None:
     With `anew` they get all of that again: the checkpoint has cosignatures now.
     """
     for position in range(_served(book), book.log.checkpoint.size):
-        addressed = _address(book, book.read(position))
-        if addressed and (anew or not _sent(book, *addressed)):
-            send(book, *addressed, position)
-
-
-def _sent(book: Logbook, vendor: str, name: str) -> bool:
-    return (book.workspace.outbox(vendor) / f"{name}.tlog-proof").exists()
+        send(book, position, anew=anew)
 
 
 def _address(book: Logbook, entry: Entry) -> tuple[str, str] | None:
@@ -98,7 +102,7 @@ def serve(book: Logbook) -> None:
 
 def published_trust(workspace: Workspace, settings: Settings) -> Trust:
     """Return whom a reader has to believe: the owner's keys, and the witnesses now asked for."""
-    own = load_trust(workspace.trust.read_bytes())
+    own = read_trust(workspace)
     witnesses = tuple(parse_vkey(each.key) for each in settings.log.witnesses)
     return replace_fields(own, witnesses=witnesses, quorum=settings.log.quorum)
 

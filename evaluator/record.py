@@ -22,6 +22,7 @@ from evaluator.bundle import named_key
 from evaluator.error_phases import ErrorSteps
 from evaluator.errors import OwnerError, VerificationError
 from evaluator.files import sync, write_new
+from evaluator.keys import read_trust
 from evaluator.ledger import open_ledger
 from evaluator.petaflops import MICRO, petaflops
 from evaluator.predicate import (
@@ -45,7 +46,6 @@ from evaluator.result import Result, private_document
 from evaluator.scoring import Grid
 from evaluator.signing import sign
 from evaluator.spending import longest_run, most_bits, published_grid, published_holdout
-from evaluator.trust import load_trust
 from evaluator.verify import verify
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _own(path: Path, workspace: Workspace) -> Predicate:
         "that file away."
     )
     try:
-        raw, trust = path.read_bytes(), load_trust(workspace.trust.read_bytes())
+        raw, trust = path.read_bytes(), read_trust(workspace)
         key = trust.key(named_key(raw))  # whenever that was: a clock may have been wrong
         if key is None:
             raise unknown

@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from evaluator.predicate import SCORED, Gain, RefusedPhase, ScoredPhase
+from evaluator.phase_rows import phase_rows
+from evaluator.predicate import SCORED, RefusedPhase
 from evaluator.proven import charge_line, leakage_line, sentences
-from evaluator.regression_tables import error_rows
 from evaluator.result import PREDICATE_TYPE
 from evaluator.shell_lines import commands
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from evaluator.dataset.importing import ImportReport
     from evaluator.dataset.sealed import Description
-    from evaluator.predicate import Predicate
     from evaluator.record import Record
     from evaluator.result import Result
     from evaluator.spending import Spending
@@ -206,8 +204,7 @@ def _phase_table(result: Result) -> Table:
         table.add_column(f"{name}, {predicate.dataset.unit or '%'}", no_wrap=True)
     if predicate.phases.gain:
         table.add_column("change" if predicate.dataset.unit else "gain", justify="right")
-    rows = error_rows(predicate) if predicate.dataset.unit else _figure_rows(predicate)
-    for name, cells, ends in rows:
+    for name, cells, ends in phase_rows(predicate):
         table.add_row(name, *cells, end_section=ends)
     table.caption = (
         "in brackets the approximate 95 % interval; errors are prediction minus target, R2 has no "
@@ -216,42 +213,6 @@ def _phase_table(result: Result) -> Table:
         else "in brackets the 95 % interval; gains in points"
     )
     return table
-
-
-def _figure_rows(predicate: Predicate) -> Iterator[tuple[str, list[str], bool]]:
-    """The label of each row, its cells, and whether a line follows it."""
-    scored = [phase for phase in predicate.phases.all() if isinstance(phase, ScoredPhase)]
-    gain = predicate.phases.gain
-    assert gain is None or isinstance(gain, Gain)  # noqa: S101 - the schema says so
-    figures = {
-        "accuracy": ("accuracy", "accuracy_interval"),
-        "macro recall": ("macro_recall", ""),
-        "accuracy, rare classes": ("rare_accuracy", "rare_accuracy_interval"),
-        "recall, rare classes": ("rare_recall", ""),
-    }
-    for label, (figure, interval) in figures.items():
-        cells = [
-            _cell(getattr(phase, figure), getattr(phase, interval) if interval else None)
-            for phase in scored
-        ]
-        cells += [_points(getattr(gain, figure))] if gain else []
-        yield label, cells, figure == "rare_recall"
-    for name in predicate.dataset.classes:
-        cells = [
-            _cell(phase.recall[name], (phase.recall_interval or {}).get(name)) for phase in scored
-        ]
-        cells += [_points(gain.recall[name])] if gain else []
-        rare = " (rare)" if name in predicate.dataset.rare_classes else ""
-        yield f"recall, {name}{rare}", cells, False
-
-
-def _cell(value: float, ends: tuple[float, float] | None) -> str:
-    interval = f" [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" if ends else ""
-    return f"{100 * value:5.4g}{interval}"
-
-
-def _points(change: float) -> str:
-    return f"{100 * change:+.4g}"
 
 
 def _share(value: float) -> str:

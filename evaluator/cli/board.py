@@ -76,7 +76,7 @@ def show_command(  # noqa: PLR0913  # its options
         Workspace(workspace).settings()  # "not a workspace" is clearer than "no trust file"
         board = read_own(Workspace(workspace), metric=metric, vendor=vendor, version=version)
     else:
-        found, keys = _open(Workspace(workspace), log, trust)
+        found, keys = open_log(Workspace(workspace), log, trust)
         board = read_board(found, keys, metric=metric, vendor=vendor, version=version)
     if board.published is None and board.vendor is None:
         say("Operator's view, not published: keep it to yourself.")
@@ -127,7 +127,7 @@ def verify_command(
     from evaluator.board.check import SIZE_CAP, require_same
     from evaluator.publish import JSON
 
-    found, keys = _open(Workspace(workspace), log, trust)
+    found, keys = open_log(Workspace(workspace), log, trust)
     path = board / JSON if board.is_dir() else board
     with path.open("rb") as file:
         same = require_same(file.read(SIZE_CAP + 1), found, keys)
@@ -141,7 +141,7 @@ def verify_command(
         )
 
 
-def _open(
+def open_log(
     workspace: Workspace, log: Path | None, trust: Path | None
 ) -> tuple[LogReader, list[bytes]]:
     """The log that is meant, and the keys to read it by."""

@@ -126,20 +126,14 @@ def _verified(path: Path, believed: bytes | Trust) -> Verified:
 
 def _board(workspace: Workspace, log: Path | None, trust: Path | None) -> Board:
     """The leaderboard of a published log or of the workspace's own; every entry is checked."""
-    from evaluator.board.check import open_published
+    from evaluator.board.own import read_own
     from evaluator.board.reading import read_board
-    from evaluator.log.store import LogReader
-    from evaluator.trust import load_trust
-    from evaluator.verify import read_bounded
+    from evaluator.cli.board import open_log
 
-    if log and trust is None:
-        raise click.UsageError("Whom do you trust? Give the owner's trust.toml with --trust.")
-    if trust is None:
+    if log is None and trust is None:
         workspace.settings()  # "not a workspace" is clearer than "no trust file"
-    known = load_trust(read_bounded(trust or workspace.trust))
-    if log:
-        return read_board(*open_published(log, known))
-    return read_board(LogReader(workspace.log, known.log), [key.pem for key in known.keys])
+        return read_own(workspace)
+    return read_board(*open_log(workspace, log, trust))
 
 
 COMMANDS = (decide_command,)

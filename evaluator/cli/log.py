@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from evaluator.cli.options import (
+    asking,
     json_option,
     open_signers,
     passphrase_option,
     print_json,
-    read_passphrase,
     say,
     signer_options,
     workspace_option,
@@ -47,13 +46,11 @@ def create_command(workspace: Path, passphrase_file: Path | None) -> None:
 
     owned = Workspace(workspace)
     owned.settings()  # what [log] must say comes first
-    passphrase = read_passphrase(passphrase_file)
-    if passphrase is None and is_encrypted(owned.key):
-        if not sys.stdin.isatty():
-            raise click.UsageError("The signing key is encrypted: give --passphrase-file.")
-        typed = click.prompt("Passphrase of the signing key", hide_input=True, err=True)
-        passphrase = str(typed).encode()
-    found_log(owned, passphrase)
+    encrypted = is_encrypted(owned.key)
+    secret = asking(passphrase_file)("passphrase") if encrypted or passphrase_file else ""
+    if encrypted and not secret:
+        raise click.UsageError("The signing key is encrypted: give --passphrase-file.")
+    found_log(owned, secret.encode(errors="surrogateescape") or None)
     say(f"{owned.log} is an empty log, and {owned.trust} says whom to trust: give that to vendors.")
 
 

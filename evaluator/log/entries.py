@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from evaluator.bundle import bundle_of, fingerprint, keyid_of, load_public_key, open_bundle
+from evaluator.bundle import bundle_of, fingerprint, keyid_of, load_public_key, open_envelope
 from evaluator.errors import VerificationError
 from evaluator.log.statements import (
     HoldoutCommitment,
@@ -35,12 +35,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry: `bundle` is the file in which it travels, and `keyid` names who signed it."""
+    """One entry: its `envelope` as the log has it, and `keyid`, who signed it."""
 
     position: int
     keyid: str
-    bundle: bytes
+    envelope: bytes
     statement: Statement | Result
+
+    @property
+    def bundle(self) -> bytes:
+        """The file in which it travels."""
+        return bundle_of(self.envelope)
 
     @property
     def name(self) -> str:
@@ -78,13 +83,13 @@ class KeyRing:
 
     def read(self, position: int, envelope: bytes) -> Entry:
         """Return the next entry; VerificationError unless the key in force has signed it."""
-        keyid = keyid_of(envelope)
         entry = read_entry(position, envelope, self.keys if self.current else _itself(envelope))
         if isinstance(entry.statement, KeyChange):
             self._change(entry)
-        elif keyid != self.current or self._coming:
+        elif entry.keyid != self.current or self._coming:
             raise VerificationError(
-                f"Entry {position} of the log is signed by {keyid}, which is not the key in force."
+                f"Entry {position} of the log is signed by {entry.keyid}, which is not the key in "
+                "force."
             )
         return entry
 
@@ -123,8 +128,7 @@ def read_entry(position: int, envelope: bytes, keys: dict[str, PublicKey]) -> En
     """
     try:
         keyid = keyid_of(envelope)
-        bundle = bundle_of(envelope)
-        payload = open_bundle(bundle, _known(keyid, keys))
+        _, payload = open_envelope(envelope, {keyid: _known(keyid, keys)})
         is_result = b'"predicateType":"' + PREDICATE_TYPE.encode() + b'"' in payload
         said = Result.parse(payload) if is_result else parse(payload)
     except ValidationError as error:
@@ -133,7 +137,7 @@ def read_entry(position: int, envelope: bytes, keys: dict[str, PublicKey]) -> En
         ) from error
     except VerificationError as error:
         raise VerificationError(f"Entry {position} of the log: {error}") from error
-    return Entry(position, keyid, bundle, said)
+    return Entry(position, keyid, envelope, said)
 
 
 def _known(keyid: str, keys: dict[str, PublicKey]) -> PublicKey:

@@ -15,6 +15,7 @@ import rfc8785
 from pydantic import Field, TypeAdapter, model_validator
 
 from evaluator.fields import ClassName, Model
+from evaluator.kinds import BASE
 from evaluator.ledger_rows import Reason
 from evaluator.predicate import (
     DigestSet,
@@ -26,8 +27,6 @@ from evaluator.predicate import (
     Word,
 )
 from evaluator.result import STATEMENT_TYPE, StatementType
-
-BASE = "https://submission-evaluator.example/"
 
 Position = Annotated[int, Field(ge=0)]
 Day = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]

@@ -18,10 +18,10 @@ from evaluator.board.check import open_published
 from evaluator.cli import cli
 from evaluator.errors import OwnerError, VerificationError
 from evaluator.journal import publish_log, publish_window, withdraw
+from evaluator.kinds import BASE
 from evaluator.ledger import open_ledger
 from evaluator.log.entries import read_log
 from evaluator.log.note import parse_vkey
-from evaluator.log.statements import BASE
 from evaluator.log.store import LogReader
 from evaluator.log.witness import generate_key, load_signer, make_server
 from evaluator.signers import Signers

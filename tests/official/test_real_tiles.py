@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import confusion_matrix
+
+from tests.helpers.linear import exported, features
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,7 @@ TILES = Path(
     or Path(__file__).parents[3] / "shared" / "data" / "eurosat" / "tiles.tar"
 )
 HOLDOUT = 5000
-BLOCK = 8  # features are the means of 8x8 blocks, and of their squares
+BLOCKS = 8  # features are the means of 8x8 parts of a tile, and of their squares
 
 
 @pytest.fixture(scope="module")
@@ -54,50 +55,10 @@ def model(farm: Path) -> Path:
     training = farm / "data" / "1" / "training"
     tiles = np.load(training / "tiles" / "tiles.npy", mmap_mode="r")[:6000]
     labels = np.load(training / "labels" / "labels.npy")[:6000]
-    fitted = RidgeClassifier().fit(features(tiles), labels)
+    fitted = RidgeClassifier().fit(features(tiles, BLOCKS), labels)
     path = farm.parent / "model.onnx"
-    onnx.save(exported(fitted.coef_, fitted.intercept_), path)
+    onnx.save(exported(fitted.coef_, fitted.intercept_, 64, BLOCKS), path)
     return path
-
-
-def features(tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(N, 64, 64) -> (N, 128): what the exported graph computes."""
-    pixels = tiles.astype(np.float32) / 255
-    size = len(tiles), 64 // BLOCK, BLOCK, 64 // BLOCK, BLOCK
-    means = [
-        power.reshape(size).mean((2, 4)).reshape(len(tiles), -1) for power in (pixels, pixels**2)
-    ]
-    return np.concatenate(means, 1)
-
-
-def exported(weights: NDArray[Any], bias: NDArray[Any]) -> onnx.ModelProto:
-    """Uint8 (N, 64, 64) -> logits (N, 9)."""
-    nodes = [
-        helper.make_node("Cast", ["tiles"], ["floats"], to=TensorProto.FLOAT),
-        helper.make_node("Div", ["floats", "scale"], ["scaled"]),
-        helper.make_node("Unsqueeze", ["scaled", "channel"], ["pixels"]),
-        helper.make_node("Mul", ["pixels", "pixels"], ["squares"]),
-        helper.make_node("Concat", ["pixels", "squares"], ["both"], axis=1),
-        helper.make_node(
-            "AveragePool", ["both"], ["means"], kernel_shape=[BLOCK] * 2, strides=[BLOCK] * 2
-        ),
-        helper.make_node("Flatten", ["means"], ["features"]),
-        helper.make_node("Gemm", ["features", "weights", "bias"], ["logits"], transB=1),
-    ]
-    constants: dict[str, Any] = {
-        "scale": np.array(255, np.float32),
-        "channel": np.array([1], np.int64),
-        "weights": weights.astype(np.float32),
-        "bias": bias.astype(np.float32),
-    }
-    graph = helper.make_graph(
-        nodes,
-        "linear",
-        [helper.make_tensor_value_info("tiles", TensorProto.UINT8, ["N", 64, 64])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", len(bias)])],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 
 
 def plainly(model: Path, tiles: Path) -> NDArray[np.int64]:

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
 from sklearn.linear_model import RidgeClassifier
 
 from evaluator.images import build_example
 from tests.helpers.clock import DAY, Clock, make_clock
+from tests.helpers.linear import exported, features
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,41 +173,8 @@ def require_right(window: Window) -> dict[str, Any]:
 
 def _model(tiles: NDArray[np.uint8], labels: NDArray[np.uint8], blocks: int) -> onnx.ModelProto:
     """A linear model of the means of blocks x blocks parts of a tile, and of their squares."""
-    side = tiles.shape[1] // blocks
-    pixels = tiles.astype(np.float32) / 255
-    size = len(tiles), blocks, side, blocks, side
-    parts = [
-        each.reshape(size).mean((2, 4)).reshape(len(tiles), -1) for each in (pixels, pixels**2)
-    ]
-    fitted = RidgeClassifier().fit(np.concatenate(parts, 1), labels)
-    weights, bias = fitted.coef_, fitted.intercept_
-    nodes = [
-        helper.make_node("Cast", ["tiles"], ["floats"], to=TensorProto.FLOAT),
-        helper.make_node("Div", ["floats", "scale"], ["scaled"]),
-        helper.make_node("Unsqueeze", ["scaled", "channel"], ["pixels"]),
-        helper.make_node("Mul", ["pixels", "pixels"], ["squares"]),
-        helper.make_node("Concat", ["pixels", "squares"], ["both"], axis=1),
-        helper.make_node(
-            "AveragePool", ["both"], ["means"], kernel_shape=[side] * 2, strides=[side] * 2
-        ),
-        helper.make_node("Flatten", ["means"], ["features"]),
-        helper.make_node("Gemm", ["features", "weights", "bias"], ["logits"], transB=1),
-    ]
-    constants: dict[str, Any] = {
-        "scale": np.array(255, np.float32),
-        "channel": np.array([1], np.int64),
-        "weights": weights.astype(np.float32),
-        "bias": bias.astype(np.float32),
-    }
-    shape = ["N", *tiles.shape[1:]]
-    graph = helper.make_graph(
-        nodes,
-        "linear",
-        [helper.make_tensor_value_info("tiles", TensorProto.UINT8, shape)],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", len(weights)])],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    fitted = RidgeClassifier().fit(features(tiles, blocks), labels)
+    return exported(fitted.coef_, fitted.intercept_, tiles.shape[1], blocks)
 
 
 def end(window: Window) -> None:
