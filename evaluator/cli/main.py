@@ -32,6 +32,7 @@ from evaluator.cli.verify import verify_command
 from evaluator.errors import EvaluatorError, SubmissionError, VerificationError
 
 if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
     from types import FrameType
 
 OWNER, HOST, UNVERIFIED, INTERRUPTED = 2, 3, 4, 130
@@ -112,9 +113,19 @@ def _handle_signals() -> None:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
+    def again(dropped: UnraisableHookArgs) -> None:
+        """Interrupt once more: Python drops what is raised in a __del__ or a callback."""
+        if not issubclass(dropped.exc_type, KeyboardInterrupt):
+            sys.__unraisablehook__(dropped)
+            return
+        signal.signal(signal.SIGTERM, interrupt)
+        signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        signal.setitimer(signal.ITIMER_REAL, 0.01)  # by then that __del__ has ended
+
     for number in signals:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
             signal.signal(number, interrupt)
+    sys.unraisablehook = again
 
 
 def _host_trouble(error: OSError) -> Exception:

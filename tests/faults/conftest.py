@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -62,7 +64,12 @@ def start(engine_to_break: Engine) -> Iterator[Callable[..., subprocess.Popen[st
             arguments = (*arguments, "--phase", "baseline")
         process = subprocess.Popen(
             [*prefix, sys.executable, "-m", "evaluator", *map(str, arguments)],
-            env={**os.environ, "DOCKER_HOST": engine_to_break.address, **environment},
+            env={
+                **os.environ,
+                "DOCKER_HOST": engine_to_break.address,
+                "PYTHONFAULTHANDLER": "1",
+                **environment,
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -74,8 +81,10 @@ def start(engine_to_break: Engine) -> Iterator[Callable[..., subprocess.Popen[st
 
     yield begin
     for process in started:
-        process.kill()
-        process.communicate(timeout=SOON)
+        if process.poll() is None:  # a failed test says where it hung
+            process.send_signal(signal.SIGABRT)
+        with contextlib.suppress(ValueError):  # the test has read its pipes to the end
+            sys.stderr.writelines(process.communicate(timeout=SOON))
 
 
 @pytest.fixture
