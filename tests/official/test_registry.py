@@ -4,82 +4,43 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import socket
 import subprocess
-import time
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from evaluator.registry import Registry
 from evaluator.shell_lines import commands
 from evaluator.verify import verify
+from tests.helpers.registry import local_registry
+from tests.helpers.tools import interop_tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from docker import APIClient
 
+    from tests.helpers.registry import LocalRegistry
+
 pytestmark = pytest.mark.docker
 
-ROOT = Path(__file__).parents[2]
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "evaluator-tests"
-# Docker's own image store pushes the one, containerd's the other.
-MANIFEST = (
-    "application/vnd.docker.distribution.manifest.v2+json, "
-    "application/vnd.oci.image.manifest.v1+json"
-)
 GOOD = "head -c 30 /dev/zero > /output/predictions # pushed"
 ABSENT = "sha256:" + "1" * 64
 
 
-@pytest.fixture(scope="session")
-def registry_program() -> Path:
-    """docker-registry, from the distribution's own package; nothing is installed."""
-    program = CACHE / "registry" / "usr" / "bin" / "docker-registry"
-    if not program.exists():
-        if shutil.which("apt-get") is None:
-            pytest.skip("A registry of one's own comes from Debian's package docker-registry.")
-        CACHE.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["apt-get", "download", "docker-registry"], cwd=CACHE, check=True)
-        package = next(CACHE.glob("docker-registry_*.deb"))
-        subprocess.run(["dpkg-deb", "-x", package, CACHE / "registry"], check=True)
-    return program
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRegistry]:
+    """An empty registry; engines need no certificate for 127.0.0.0/8."""
+    with local_registry(tmp_path_factory.mktemp("registry")) as registry:
+        yield registry
 
 
 @pytest.fixture(scope="module")
-def registry(registry_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an empty registry; engines need no certificate for 127.0.0.0/8."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    folder = tmp_path_factory.mktemp("registry")
-    (folder / "config.yml").write_text(
-        f"version: 0.1\nlog: {{level: error}}\nhttp: {{addr: {address}}}\n"
-        f"storage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
-    )
-    command = [str(registry_program), "serve", str(folder / "config.yml")]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        try:
-            _wait_for(address)
-            yield address
-        finally:
-            process.terminate()
-
-
-def _wait_for(address: str) -> None:
-    host, _, port = address.partition(":")
-    deadline = time.monotonic() + 20
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex((host, int(port))) == 0:
-                return
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def registry(served: LocalRegistry) -> str:
+    """Its address, as in an image's name."""
+    return served.address
 
 
 @dataclass(frozen=True)
@@ -101,18 +62,10 @@ class Pushed:
 
 
 @pytest.fixture
-def pushed(registry: str, make_image: Callable[..., str], engine: APIClient) -> Pushed:
+def pushed(served: LocalRegistry, make_image: Callable[..., str], engine: APIClient) -> Pushed:
     """An image of a vendor's, pushed and forgotten."""
-    repository = f"{registry}/acme/model"
-    image = make_image(GOOD)
-    engine.tag(image, repository, "v1")
-    engine.push(repository, "v1")
-    engine.remove_image(image, force=True)
-    request = urllib.request.Request(
-        f"http://{registry}/v2/acme/model/manifests/v1", headers={"Accept": MANIFEST}
-    )
-    with urllib.request.urlopen(request) as answer:  # noqa: S310 - our own registry
-        return Pushed(repository, answer.read())
+    manifest = served.push(make_image(GOOD), "acme/model", "v1", engine)
+    return Pushed(f"{served.address}/acme/model", manifest)
 
 
 @pytest.fixture
@@ -186,21 +139,31 @@ def test_an_image_that_cannot_be_had_is_the_operators_to_solve(
     assert images(engine) == before
 
 
+def test_what_docker_pushed_is_pulled_as_a_layout_and_run(
+    run: Callable[[str], Any], pushed: Pushed, served: LocalRegistry, tmp_path: Path
+) -> None:
+    """Without an engine in between: the subject is still what the vendor's registry calls it."""
+    client, digest = Registry(served.url), f"sha256:{pushed.digest}"
+    layout = client.pull_layout("acme/model", digest, tmp_path / "layout", 2**26)
+    ended = run(str(layout.file))
+
+    assert ended.code == 0, ended.stderr
+    statement = ended.document()["statement"]
+    assert statement["subject"][0]["digest"] == {"sha256": pushed.digest}
+    assert statement["predicate"]["submission"] == {"kind": "image", "digest_of": "manifest"}
+
+
 @pytest.mark.interop
 def test_cosign_finds_the_manifest_in_the_result(
     run: Callable[[str], Any], pushed: Pushed, workspace: Path, tmp_path: Path
 ) -> None:
     """The command that `evaluator verify` prints, on the bytes that the registry serves."""
-    tools = subprocess.run(
-        [ROOT / ".ci" / "interop-tools"], capture_output=True, text=True, check=False
-    )
-    if tools.returncode != 0:
-        pytest.skip(f"no cosign: {tools.stderr.strip()[-300:]}")
+    tools = interop_tools()
     result = Path(run(pushed.name).document()["result"])
     key = workspace / "keys" / "signing.pub"
     lines = commands(verify(result.read_bytes(), key.read_bytes()), result, key)
     start = next(at for at, line in enumerate(lines) if line.startswith("# cosign before"))
-    script = "\n".join(["set -eu", f'PATH="{tools.stdout.strip()}/bin:$PATH"', *lines[start:][:3]])
+    script = "\n".join(["set -eu", f'PATH="{tools}/bin:$PATH"', *lines[start:][:3]])
 
     def verified(manifest: bytes) -> bool:
         (tmp_path / "manifest.json").write_bytes(manifest)
