@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 import sandbox
 from evaluator.errors import OwnerError, Refused, SubmissionError
+from evaluator.incoming import copied
 from evaluator.intake.door import unpacked
+from evaluator.intake.handed import image_facts
 from evaluator.intake.refusals import Incomplete, refused
 from evaluator.kept_images import kept_images
 from evaluator.oci_layout import packed, subject
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evaluator.admission_policy import AdmissionPolicy
+    from evaluator.incoming import Incoming
     from evaluator.job import Job, Steps
     from evaluator.submission import Submission
 
@@ -67,14 +70,22 @@ class Admitted:
     ours: bool = False
 
 
-def receive(submission: Submission, scratch: Path, most: int) -> Received:
+def receive(
+    submission: Submission, scratch: Path, most: int, incoming: Incoming | None = None
+) -> Received:
     """Copy the submission into `scratch`, hashing it on the way.
 
     Of a file larger than `most` bytes only digest and size are taken: it will be refused.
+    With `incoming`, a large file goes on where an interrupted copy of it ended.
     An image of the local engine comes as the archive that the engine saves of it, and is
-    known by the digest it was named by.
+    known by the digest it was named by. Of what is unfetched there is nothing to copy.
     """
     target = scratch / "submission"
+    if submission.unfetched:
+        declared = submission.unfetched
+        target.touch(0o444)  # should it be allowed by the time it runs, there is nothing in it
+        digest_of: DigestOf = "file" if submission.kind == "onnx" else "manifest"
+        return Received(submission.kind, digest_of, declared.sha256, declared.size, target)
     if submission.file is None:
         return _receive_image(submission.reference, target, most)
     if submission.file.is_dir():
@@ -83,7 +94,8 @@ def receive(submission: Submission, scratch: Path, most: int) -> Received:
         return Received("image", "manifest", digest, size, target, content)
     try:
         with submission.file.open("rb") as file:
-            digest, size = _copy(iter(lambda: file.read(_CHUNK), b""), target, most)
+            whole = copied(file, target, most, incoming) if incoming else None
+            digest, size = whole or _copy(iter(lambda: file.read(_CHUNK), b""), target, most)
     except PermissionError as error:
         raise OwnerError("The submission's file cannot be read. Check its permissions.") from error
     return Received(submission.kind, "file", digest, size, target, digest)
@@ -207,7 +219,10 @@ def _require_gpu(job: Job, *, live: bool) -> None:
 def _load(received: Received, job: Job, owner: str) -> str:
     """Give the engine the rebuilt image and return its id."""
     try:
-        with unpacked(received.file, job.scratch, job.admission.image) as image:
+        marks = job.seen is not None
+        with unpacked(received.file, job.scratch, job.admission.image, marks=marks) as image:
+            if job.seen:
+                job.seen(image_facts(image, received.size))
             rebuilt = rebuild(image, lambda config: sandbox.labelled(config, owner))
             return sandbox.load_image(rebuilt.chunks, rebuilt.ids)
     except sandbox.NotLoadable as error:

@@ -56,10 +56,20 @@ class RecipeBounds(_Section):
     validation: Annotated[float, Field(ge=0, le=0.9)]
 
 
-class _File(_Section):
+class WaiverRules(_Section):
+    """What vendors may waive in `validate`: rules by id or name, or all of a severity."""
+
+    allowed: list[Annotated[str, Field(pattern=r"^(EVA[0-9]{3}|[a-z]+(-[a-z0-9]+)*)$")]]
+
+
+class AdmissionFile(_Section):
+    """The file, whole: an unknown or missing key is an error."""
+
     image: ImageRules
     onnx: OnnxRules
     recipe: RecipeBounds
+    # Files from before there were waivers have none, and then nothing may be waived.
+    waivers: WaiverRules = WaiverRules(allowed=[])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,7 @@ class AdmissionPolicy:
     image: ImageRules
     onnx: OnnxRules
     recipe: RecipeBounds
+    waivers: WaiverRules
     sha256: str
 
 
@@ -76,7 +87,7 @@ def load_admission_policy(path: Path) -> AdmissionPolicy:
     """Read `path`; an unknown, missing or too generous key is an OwnerError."""
     try:
         raw = path.read_bytes()
-        read = _File.model_validate(tomllib.loads(raw.decode()))
+        read = AdmissionFile.model_validate(tomllib.loads(raw.decode()))
     except ValidationError as error:
         problems = (
             f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors()
@@ -84,4 +95,5 @@ def load_admission_policy(path: Path) -> AdmissionPolicy:
         raise OwnerError(f"{path}: {'; '.join(problems)}.") from error
     except (OSError, ValueError) as error:
         raise OwnerError(f"{path} cannot be read as TOML: {error}") from error
-    return AdmissionPolicy(read.image, read.onnx, read.recipe, hashlib.sha256(raw).hexdigest())
+    digest = hashlib.sha256(raw).hexdigest()
+    return AdmissionPolicy(read.image, read.onnx, read.recipe, read.waivers, digest)

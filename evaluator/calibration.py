@@ -88,6 +88,11 @@ def load_or_measure(
     return Peaks(cpu, gpu, cpu_model(), gpu_model)
 
 
+def known_peak(path: Path) -> float | None:
+    """The peak of one CPU of this host where it was measured before."""
+    return _read(path).get(host())
+
+
 def measure() -> float:
     """The operations a second of one CPU at its best, in about three seconds."""
     try:

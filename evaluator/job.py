@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from evaluator.admission_policy import AdmissionPolicy
     from evaluator.compute import Compute
     from evaluator.dataset.sealed import Dataset, Split
+    from evaluator.lint.facts import ImageFacts
     from evaluator.proof import Proof
     from sandbox import Outcome, SandboxPolicy
 
@@ -47,7 +48,8 @@ class Job:
 
     `recipe` is what the vendor asks of the training, None where it asks nothing. `keep` is the
     file that takes the adapted model, and `adapted` one that an earlier run kept: then there is
-    one phase alone, on today's holdout.
+    one phase alone, on today's holdout. `seen` is told what the layers of an image hold; only a
+    rehearsal asks.
     """
 
     run: str
@@ -70,6 +72,7 @@ class Job:
     cpuset: str = ""
     co_resident: bool = False
     known_images: Path | None = None  # the workspace's record of admitted bytes; none are kept
+    seen: Callable[[ImageFacts], None] | None = None
 
     @property
     def training(self) -> Split | None:

@@ -37,53 +37,61 @@ _ELEMENTS = {
 
 # What of the policy our runner reads as /input/admission.json; the size is judged here.
 _HERE = {"bytes"}
-_ONE_FILE = "Save the model as one: torch.onnx.export(..., external_data=False)."
-_STANDARD = "Export with operators of ai.onnx and ai.onnx.ml, and an older opset."
 _WHOLE = "Export it again, and check it with onnx.checker."
+# What to do, by rule: a message ends with it, and so does the rule's page.
+REMEDIES = {
+    "EVA302": "Export it again.",
+    "EVA303": "Save the model as one: torch.onnx.export(..., external_data=False).",
+    "EVA304": "Export with operators of ai.onnx and ai.onnx.ml, and an older opset.",
+    "EVA310": "Export it with one of these (torch.onnx.export(..., opset_version=...)).",
+    "EVA311": "Export with known operators.",
+    "EVA312": "Submit the model from before it was compiled.",
+    "EVA313": "Inline its functions (onnx.inliner.inline_local_functions).",
+    "EVA314": "Fold constants and unroll no loops when exporting.",
+    "EVA315": "Merge them, or fold constants when exporting.",
+    "EVA316": _WHOLE,
+    "EVA317": _WHOLE,
+    "EVA318": "Export with fewer branches inside branches.",
+    "EVA319": "Submit the .onnx file it came from.",
+    "EVA320": "Save tensors as raw_data (onnx.numpy_helper.from_array).",
+}
 # The rules of the policy's [onnx]; a place is the number of a byte of the file.
 _LIMITS = {
     "EVA310": (
         "it imports version {found} of the standard operators (byte {at}); versions "
-        "{policy.opset_min} to {policy.opset_max} run here. Export it with one of these "
-        "(torch.onnx.export(..., opset_version=...))."
+        "{policy.opset_min} to {policy.opset_max} run here."
     ),
     "EVA311": (
         "at byte {at} it uses operators that are neither known here ({sets}) nor defined in the "
-        "file: their code would come from outside. Export with known operators."
+        "file: their code would come from outside."
     ),
     "EVA312": (
         "the node at byte {at} is of a refused kind: its operator reads other files, or engines "
-        "compiled for one device. Submit the model from before it was compiled."
+        "compiled for one device."
     ),
     "EVA313": (
         "the function at byte {at} calls itself, directly or through others, so the model never "
-        "ends. Inline its functions (onnx.inliner.inline_local_functions)."
+        "ends."
     ),
     "EVA314": (
         "at byte {at} it passes {policy.nodes} nodes, those of subgraphs and of every use of a "
-        "function counted. Fold constants and unroll no loops when exporting."
+        "function counted."
     ),
     "EVA315": (
         "the graph at byte {at} passes {policy.initializers} initializers, those of other graphs "
-        "counted. Merge them, or fold constants when exporting."
+        "counted."
     ),
     "EVA316": (
         "the tensor at byte {at} has a dimension of {found}; the largest allowed is "
-        f"{{policy.dimension}}, and none is negative. {_WHOLE}"
+        "{policy.dimension}, and none is negative."
     ),
     "EVA317": (
         "the tensor at byte {at} declares {found} bytes and holds fewer, so memory would be taken "
-        f"for nothing. {_WHOLE}"
+        "for nothing."
     ),
-    "EVA318": (
-        "the message at byte {at} lies {found} levels deep; onnxruntime reads 100. Export with "
-        "fewer branches inside branches."
-    ),
-    "EVA319": "it is a file in onnxruntime's own format. Submit the .onnx file it came from.",
-    "EVA320": (
-        "at byte {at} it passes 2,000,000 fields, ten times what large models have. Save tensors "
-        "as raw_data (onnx.numpy_helper.from_array)."
-    ),
+    "EVA318": "the message at byte {at} lies {found} levels deep; onnxruntime reads 100.",
+    "EVA319": "it is a file in onnxruntime's own format.",
+    "EVA320": "at byte {at} it passes 2,000,000 fields, ten times what large models have.",
 }
 
 
@@ -94,10 +102,15 @@ class Signature:
     element: int
     shape: tuple[int, ...]
 
+    @property
+    def element_name(self) -> str:
+        """float32, say."""
+        return _ELEMENTS.get(self.element, "another type")
+
     def __str__(self) -> str:
         """As a vendor would write it: float32 (N, 3, 64, 64)."""
         sizes = ", ".join("N" if size < 0 else str(size) for size in self.shape)
-        return f"{_ELEMENTS.get(self.element, 'another type')} ({sizes})"
+        return f"{self.element_name} ({sizes})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +173,7 @@ def require_accepted(
 def _limits(check: Check, rules: OnnxRules) -> dict[str, str]:
     sets = ", ".join(sorted({domain or "ai.onnx" for domain in rules.domains}))
     values = {"found": check.found, "at": check.at, "policy": rules, "sets": sets}
-    return {rule: sentence.format(**values) for rule, sentence in _LIMITS.items()}
+    return {rule: f"{said.format(**values)} {REMEDIES[rule]}" for rule, said in _LIMITS.items()}
 
 
 def _signatures(
@@ -177,9 +190,9 @@ def _signatures(
         else f"logits or probabilities (N, {classes}) in floats, or class indices (N) in integers"
     )
     return {
-        "EVA302": "the file is not an ONNX model, or it is cut short. Export it again.",
-        "EVA303": f"the weights lie in a second file. {_ONE_FILE}",
-        "EVA304": f"onnxruntime does not know an operator or the opset. {_STANDARD}",
+        "EVA302": f"the file is not an ONNX model, or it is cut short. {REMEDIES['EVA302']}",
+        "EVA303": f"the weights lie in a second file. {REMEDIES['EVA303']}",
+        "EVA304": f"onnxruntime does not know an operator or the opset. {REMEDIES['EVA304']}",
         "EVA305": f"found {found}; expected one input and one output.",
         "EVA306": f"the input is {check.input}; expected uint8, float32{also} of {shapes}.",
         "EVA307": f"the output is {check.output}; expected {outputs}.",

@@ -7,15 +7,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live as RichLive
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 
 if TYPE_CHECKING:
@@ -49,6 +52,23 @@ def stages() -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as spinner:
         task = spinner.add_task("", total=None)
         yield lambda line: spinner.update(task, description=line)
+
+
+@contextmanager
+def receiving() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
+    """A function as of `stages`, and one of (bytes that are here, of how many) for a bar."""
+    if not sys.stderr.isatty():
+        with stages() as stage:
+            yield stage, lambda *_: None
+        return
+    spinner = Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    bar = Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    line, copy = spinner.add_task("", total=None), bar.add_task("", visible=False)
+    with RichLive(Group(spinner, bar), console=Console(stderr=True), transient=True):
+        yield (
+            lambda text: spinner.update(line, description=text),
+            lambda done, total: bar.update(copy, completed=done, total=total, visible=True),
+        )
 
 
 class Live:

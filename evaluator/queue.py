@@ -23,6 +23,7 @@ from evaluator.admission import PULLED, Received, receive
 from evaluator.admission_policy import load_admission_policy
 from evaluator.dataset.sealed import open_dataset
 from evaluator.errors import OwnerError
+from evaluator.incoming import Incoming, sweep_incoming
 from evaluator.journal import log_received
 from evaluator.ledger import Limits, Queued, TakenError, open_ledger
 from evaluator.petaflops import MICRO
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from evaluator.incoming import Advance
     from evaluator.ledger import Ledger
     from evaluator.ledger_rows import Reason
     from evaluator.signers import Signers
@@ -66,11 +68,23 @@ def submit(
 ) -> int:
     """Take a submission in and return its number; nothing of it has run yet.
 
-    Raises OwnerError where no slot is left, Refused for its recipe; then nothing is kept.
+    Raises OwnerError where no slot is left, Refused for its recipe; then nothing is kept but the
+    unfinished copy of a large file.
     """
-    with handed_in(workspace, request, signers, say) as handed:
+    return taken_in(workspace, request, signers, say).id
+
+
+def taken_in(
+    workspace: Workspace,
+    request: Request,
+    signers: Signers,
+    say: Callable[[str], None],
+    advance: Advance = lambda *_: None,
+) -> Queued:
+    """Do what `submit` does, and return what the ledger has of it."""
+    with handed_in(workspace, request, signers, say, advance) as handed:
         enqueue(workspace, handed)
-        return handed.queued.id
+        return handed.queued
 
 
 def enqueue(workspace: Workspace, handed: Handed) -> None:
@@ -81,9 +95,16 @@ def enqueue(workspace: Workspace, handed: Handed) -> None:
 
 @contextmanager
 def handed_in(
-    workspace: Workspace, request: Request, signers: Signers, say: Callable[[str], None]
+    workspace: Workspace,
+    request: Request,
+    signers: Signers,
+    say: Callable[[str], None],
+    advance: Advance = lambda *_: None,
 ) -> Iterator[Handed]:
-    """A submission in the log, with its slot of the quotas, given back where the block fails."""
+    """A submission in the log, with its slot of the quotas, given back where the block fails.
+
+    `advance` is told how much of a large file is here: (bytes, of how many).
+    """
     settings = workspace.settings()
     require_vendor_name(request.vendor)
     phases = _phases(workspace, request.phases)
@@ -95,7 +116,8 @@ def handed_in(
     with _received(workspace, settings, request.vendor, phases) as number:
         say("Receiving the submission ...")
         largest = settings.limits.submission_bytes
-        received = receive(request.submission, folder(workspace, number), largest)
+        incoming = Incoming(workspace.incoming / request.vendor, advance)
+        received = receive(request.submission, folder(workspace, number), largest, incoming)
         queued = Queued(
             id=number,
             vendor=request.vendor,
@@ -235,3 +257,4 @@ def sweep(workspace: Workspace) -> None:
             if int(place.name) not in needed:
                 with suppress(FileNotFoundError):  # another slot's run drops its own just now
                     shutil.rmtree(place)
+    sweep_incoming(workspace.incoming)

@@ -16,15 +16,25 @@ _TAGGED = re.compile(r"[a-zA-Z0-9][\w./:-]{0,255}")
 
 
 @dataclass(frozen=True, slots=True)
+class Unfetched:
+    """What a registry says of bytes that are too many to fetch."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Submission:
     """A file or OCI layout directory on this host, or an image that the engine knows or can pull.
 
-    `file` is None for the latter and `reference` empty for the former.
+    `file` is None for the latter and `reference` empty for the former. What is `unfetched` is
+    neither: it is handed in to be refused.
     """
 
     kind: Literal["onnx", "image"]
     file: Path | None
     reference: str
+    unfetched: Unfetched | None = None
 
 
 def parse_submission(text: str) -> Submission:

@@ -19,17 +19,24 @@ if TYPE_CHECKING:
     from evaluator.compute import Compute
 
 _OTHER, _NO_GPU = 6, 7
-_UNKNOWN_OPERATOR = (
-    "its operator {operator} (node {node}) cannot be trained here. Export without it, submit a "
-    "container that trains itself, or ask for the baseline alone (--phase baseline)."
-)
+# What to do, by rule: a message ends with it, and so does the rule's page.
+REMEDIES = {
+    "EVA330": (
+        "Export without it, submit a container that trains itself, or ask for the baseline alone "
+        "(--phase baseline)."
+    ),
+    "EVA331": "Export in float32, with a newer exporter.",
+    "EVA333": "Export it without its last ArgMax.",
+    "EVA334": 'Ask for mode "full".',
+    "EVA402": "Ask for fewer epochs, or for the head alone.",
+}
+_UNKNOWN_OPERATOR = "its operator {operator} (node {node}) cannot be trained here."
 _DIFFERS = (
-    "our trainer computes something else than onnxruntime does, so what it learns would not hold. "
-    "Export in float32, with a newer exporter."
+    "our trainer computes something else than onnxruntime does, so what it learns would not hold."
 )
 _NO_SCORES = (
     "its output is no scores (N, K) in floats, or numbers (N, 1) for a regression, so there is no "
-    "gradient. Export it without its last ArgMax."
+    "gradient."
 )
 # By the first number of the record (images/trainer/verdicts.py).
 _RULES = {
@@ -37,7 +44,7 @@ _RULES = {
     2: ("EVA331", _DIFFERS),
     3: ("EVA332", "it has no float weights to train, or its recipe freezes all of them."),
     4: ("EVA333", _NO_SCORES),
-    5: ("EVA334", 'it ends in no linear layer, which mode "head" trains. Ask for mode "full".'),
+    5: ("EVA334", 'it ends in no linear layer, which mode "head" trains.'),
     _OTHER: ("EVA335", "our trainer cannot load it or train it on one batch of zeros."),
 }
 
@@ -74,14 +81,15 @@ def require_trainable(plan: Plan, compute: Compute) -> None:
     """Raise Refused where it cannot be trained, or not within what is left of the budget."""
     if plan.code:
         rule, sentence = _RULES[plan.code]
-        raise Refused(rule, sentence.format(operator=_operator(plan.operator), node=plan.node))
+        said = sentence.format(operator=_operator(plan.operator), node=plan.node)
+        raise Refused(rule, " ".join(filter(None, (said, REMEDIES.get(rule)))))
     operations = plan.cpu_seconds * compute.cpu + plan.gpu_seconds * compute.gpu
     if not compute.fits(operations):
         raise Refused(
             "EVA402",
             f"training it would take about {petaflops(operations / OPERATIONS):.4g} PF (about "
             f"{plan.seconds:.0f} s here) and {petaflops(compute.left):.4g} PF are left of the "
-            "compute budget. Ask for fewer epochs, or for the head alone.",
+            f"compute budget. {REMEDIES['EVA402']}",
         )
 
 

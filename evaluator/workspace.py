@@ -320,6 +320,21 @@ class Workspace:
         return self.root / "queue"
 
     @property
+    def incoming(self) -> Path:
+        """What is here of large files whose copy was interrupted, by vendor."""
+        return self.root / "incoming"
+
+    @property
+    def pulls(self) -> Path:
+        """What is being fetched from a registry, by the digest of its manifest."""
+        return self.queue / "pulls"
+
+    @property
+    def mailbox(self) -> Path:
+        """What `evaluator watch` has seen in its registry: a notice to itself."""
+        return self.root / "watch.sqlite"
+
+    @property
     def adapted(self) -> Path:
         """Models that were trained here and are kept for the owner, by run."""
         return self.root / "adapted"

@@ -29,8 +29,9 @@ from sandbox.lock import (
     run_lock,
     sweep_lock,
 )
+from sandbox.logs import LOG_BYTES
 from sandbox.nvml import gpu_models
-from sandbox.policy import SandboxPolicy, load_policy
+from sandbox.policy import CEILINGS, RUNTIMES, SandboxPolicy, load_policy
 from sandbox.run import remove_leftovers, run, uninterrupted
 from sandbox.spec import (
     Allowance,
@@ -44,10 +45,13 @@ from sandbox.spec import (
     Usage,
 )
 from sandbox.steps import Steps
-from sandbox.wall import OUTPUT, RUN_LABEL
+from sandbox.wall import OUTPUT, RUN_LABEL, environment, uid_of
 
 __all__ = [
+    "CEILINGS",
+    "LOG_BYTES",
     "OUTPUT",
+    "RUNTIMES",
     "RUN_LABEL",
     "Allowance",
     "Frame",
@@ -67,6 +71,7 @@ __all__ = [
     "connect",
     "engine_errors",
     "engine_version",
+    "environment",
     "find_image",
     "gpu_locks",
     "gpu_models",
@@ -87,5 +92,6 @@ __all__ = [
     "run_lock",
     "save_image",
     "sweep_lock",
+    "uid_of",
     "uninterrupted",
 ]

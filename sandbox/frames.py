@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FRAME = struct.Struct("<8q")
 MOST = 2**24  # bytes: days of frames, two in a second
-_HEADER = struct.Struct(">BxxxL")  # the engine's own: which stream, and how many bytes follow
+HEADER = struct.Struct(">BxxxL")  # the engine's own: which stream, and how many bytes follow
 _STDERR = 2
 
 Frame = tuple[int, ...]
@@ -32,25 +32,40 @@ Frame = tuple[int, ...]
 def reported(
     client: APIClient, container: str, frames: Callable[[Frame], None] | None
 ) -> Iterator[None]:
-    """Call `frames` with each frame on the container's stderr, until the block ends.
-
-    The connection is closed before the container is killed or removed: an engine that waits for
-    us to read would hang in that.
-    """
+    """Call `frames` with each frame on the container's stderr, until the block ends."""
     if frames is None:
         yield
         return
-    attached = client.attach_socket(container, params={"stderr": 1, "stream": 1})
-    connection: Any = attached._sock  # noqa: SLF001 - the SDK wraps the socket in a reader
-    reader = threading.Thread(target=_read, args=(connection, frames), daemon=True)
+    with attached(client, container, ("stderr",), lambda stream: _read(stream, frames)):
+        yield
+
+
+@contextmanager
+def attached(
+    client: APIClient,
+    container: str,
+    streams: tuple[str, ...],
+    read: Callable[[socket.socket], None],
+    last: float = 0.0,
+) -> Iterator[None]:
+    """Have `read` take what a container prints, in a thread of its own, until the block ends.
+
+    The connection is closed before the container is killed or removed: an engine that waits for
+    us to read would hang in that. A `read` that ends early hangs nobody: the engine drops the rest.
+    """
+    params = {"stream": 1, **dict.fromkeys(streams, 1)}
+    wrapped = client.attach_socket(container, params=params)
+    connection: Any = wrapped._sock  # noqa: SLF001 - the SDK wraps the socket in a reader
+    reader = threading.Thread(target=read, args=(connection,), daemon=True)
     reader.start()
     try:
-        with _shut(connection):
+        with shut(connection):
             yield
+            reader.join(last)  # seconds for what an ended container printed last
     finally:
         reader.join()
         with suppress(OSError, docker.errors.DockerException):
-            attached.close()
+            wrapped.close()
 
 
 def _read(connection: socket.socket, frames: Callable[[Frame], None]) -> None:
@@ -59,11 +74,11 @@ def _read(connection: socket.socket, frames: Callable[[Frame], None]) -> None:
     Whoever ends the container meanwhile must not find the engine waiting for us.
     """
     rest, left = b"", MOST
-    with suppress(OSError), _shut(connection):
+    with suppress(OSError), shut(connection):
         while left > 0:
-            stream, size = _HEADER.unpack(_exactly(connection, _HEADER.size))
-            content = _exactly(connection, min(size, left))
-            left -= len(content) + _HEADER.size
+            stream, size = HEADER.unpack(exactly(connection, HEADER.size))
+            content = exactly(connection, min(size, left))
+            left -= len(content) + HEADER.size
             if stream != _STDERR:
                 continue
             rest += content
@@ -73,7 +88,7 @@ def _read(connection: socket.socket, frames: Callable[[Frame], None]) -> None:
 
 
 @contextmanager
-def _shut(connection: socket.socket) -> Iterator[None]:
+def shut(connection: socket.socket) -> Iterator[None]:
     """Take nothing more at the end of the block, whatever its end was."""
     try:
         yield
@@ -82,7 +97,7 @@ def _shut(connection: socket.socket) -> Iterator[None]:
             connection.shutdown(socket.SHUT_RDWR)
 
 
-def _exactly(connection: socket.socket, size: int) -> bytes:
+def exactly(connection: socket.socket, size: int) -> bytes:
     """So many bytes, or OSError where the stream ends before."""
     parts = []
     while size:

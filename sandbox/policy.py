@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 RUNTIMES = ("runc", "runsc")
 
 # No file can go beyond these.
-_CEILING = {
+CEILINGS = {
     "tmp_bytes": 64 * 2**30,
     "shm_bytes": 64 * 2**30,
     "model_bytes": 64 * 2**30,
@@ -102,7 +102,7 @@ def _value(key: str, value: Any) -> str | None:  # noqa: ANN401 - whatever TOML 
     if key == "require":
         named = isinstance(value, list) and all(isinstance(name, str) for name in value)
         return None if named else "require must be a list of names of checks"
-    ceiling = _CEILING.get(key)
+    ceiling = CEILINGS.get(key)
     if ceiling is None:
         return None
     whole = isinstance(value, int) and not isinstance(value, bool)

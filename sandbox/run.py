@@ -17,6 +17,7 @@ import requests.exceptions
 from sandbox.engine import connect, engine_errors, hook_failed
 from sandbox.frames import reported
 from sandbox.lock import is_alive, run_lock
+from sandbox.logs import listening
 from sandbox.metering import Meter
 from sandbox.readback import differences
 from sandbox.spec import Outcome, SandboxError, Spec, Status
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from docker import APIClient
 
     from sandbox.frames import Frame
+    from sandbox.logs import Log
 
 # What stays free beside the reservation, so that the result itself can be written.
 _HEADROOM = 64 * 2**20
@@ -45,12 +47,13 @@ _NOT_STARTABLE = (126, 127)
 _KILLED = 137  # 128 and SIGKILL
 
 
-def run(
+def run(  # noqa: PLR0913, PLR0917 - a container, its place, and who is told what of it
     spec: Spec,
     scratch: Path,
     seccomp: str,
     frames: Callable[[Frame], None] | None = None,
     charged: Callable[[float], None] | None = None,
+    log: Log | None = None,
 ) -> Outcome:
     """Run `spec` to its end, its deadline or the end of its allowance.
 
@@ -63,8 +66,9 @@ def run(
     7. Only then read the output, through the descriptor of step 1.
 
     `scratch` is a directory that only the operator can enter. `frames` gets the numbers that a
-    program of ours reports meanwhile, `charged` the operations used so far. Raises SandboxError
-    for every trouble that is not the submission's.
+    program of ours reports meanwhile, `charged` the operations used so far, and `log`, which is
+    for rehearsals, what the program printed. Raises SandboxError for every trouble that is not the
+    submission's.
     """
     client = connect()
     with run_lock(spec.run), _output_file(spec, scratch) as (path, descriptor):
@@ -76,6 +80,7 @@ def run(
             started = time.monotonic()
             with (
                 reported(client, container, frames if spec.frames else None),
+                listening(client, container, spec, log),
                 Meter(
                     container,
                     spec.limits.cpus,
@@ -85,10 +90,12 @@ def run(
                     charged,
                 ) as meter,
             ):
-                status, exit_code = _start_and_wait(client, container, spec.limits.seconds, meter)
-            seconds = time.monotonic() - started
+                status, exit_code, running = _start_and_wait(
+                    client, container, spec.limits.seconds, meter
+                )
+                seconds = time.monotonic() - started
         output = b"" if spec.kept else os.pread(descriptor, spec.output_size + 1, 0)
-    return Outcome(status, output, exit_code, seconds, meter.usage())
+    return Outcome(status, output, exit_code, seconds, meter.usage(), running - started)
 
 
 @contextmanager
@@ -220,16 +227,18 @@ _STOPPED = {"operations": Status.BUDGET_SPENT, "gpu memory": Status.OUT_OF_MEMOR
 
 def _start_and_wait(
     client: APIClient, container: str, seconds: float, meter: Meter
-) -> tuple[Status, int | None]:
+) -> tuple[Status, int | None, float]:
+    """How it ended, and since when the engine had it running, on the monotonic clock."""
     before = time.time()
     try:
         client.start(container)
     except docker.errors.APIError as error:
         code = int(client.inspect_container(container)["State"]["ExitCode"])
         if code in _NOT_STARTABLE and not hook_failed(error):
-            return Status.START_FAILED, code
+            return Status.START_FAILED, code, time.monotonic()
         raise
-    deadline = time.monotonic() + seconds
+    running = time.monotonic()
+    deadline = running + seconds
     try:
         client.wait(container, timeout=seconds)  # type: ignore[arg-type]  # requests takes floats
     except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
@@ -237,13 +246,13 @@ def _start_and_wait(
             raise  # the engine went away: our trouble, even where it is back by now
         client.ping()  # a dead engine is our trouble, a slow program the submission's
         if client.inspect_container(container)["State"]["Running"]:
-            return Status.TIMEOUT, None
+            return Status.TIMEOUT, None, running
     if meter.stopped:
-        return _STOPPED[meter.stopped], None
+        return _STOPPED[meter.stopped], None, running
     state = client.inspect_container(container)["State"]
     if state["ExitCode"] == _KILLED and not state["OOMKilled"]:
         _require_own_end(client, container, before)
-    return _status(state), int(state["ExitCode"])
+    return _status(state), int(state["ExitCode"]), running
 
 
 def _require_own_end(client: APIClient, container: str, since: float) -> None:

@@ -150,7 +150,8 @@ class Outcome:
     """What came back.
 
     `output` holds at most `Spec.output_size + 1` bytes, whatever was written: enough
-    to tell too many from exactly enough. The rest is for the operator's eyes alone.
+    to tell too many from exactly enough. The rest is for the operator's eyes alone: `start` is how
+    many of the seconds the engine took until it ran.
     """
 
     status: Status
@@ -158,3 +159,4 @@ class Outcome:
     exit_code: int | None
     seconds: float
     usage: Usage | None = None
+    start: float = 0.0

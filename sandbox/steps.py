@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox.frames import Frame
+    from sandbox.logs import Log
     from sandbox.spec import Outcome, Spec
 
 
@@ -25,13 +26,14 @@ class Steps:
     """This host's Docker engine.
 
     `frames` shows what our own trainer reports, `charged` the operations that any container has
-    used so far.
+    used so far. `log` is for rehearsals: the verb of each step, and what it printed.
     """
 
     scratch: Path
     seccomp: str
     frames: Callable[[Frame], None] | None = None
     charged: Callable[[float], None] | None = None
+    log: Log | None = None
 
     def prepare(self, holder: Spec, size: int) -> AbstractContextManager[None]:
         """A place of at most `size` bytes for the run's model, for as long as the block lasts."""
@@ -39,4 +41,4 @@ class Steps:
 
     def run(self, spec: Spec) -> Outcome:
         """Run one step to its end."""
-        return run(spec, self.scratch, self.seccomp, self.frames, self.charged)
+        return run(spec, self.scratch, self.seccomp, self.frames, self.charged, self.log)

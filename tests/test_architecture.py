@@ -67,6 +67,52 @@ def test_the_walls_literals_are_in_one_file() -> None:
     assert {name for name, words in said.items() if words} == {"wall.py"}
 
 
+def listens(source: str) -> bool:
+    """Whether a program hands the sandbox something that gets what a container prints."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    named = {"Steps": 4, "run": 5}  # and how many values come before it
+    for call in calls:
+        name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+        starred = any(isinstance(value, ast.Starred) for value in call.args)
+        by_name = any(keyword.arg in {"log", None} for keyword in call.keywords)
+        many = len(call.args) > named.get(name, len(call.args))
+        if name in named and _of_the_sandbox(call) and (starred or by_name or many):
+            return True
+    return False
+
+
+def _of_the_sandbox(call: ast.Call) -> bool:
+    """`sandbox.Steps(...)`, `sandbox.run(...)`, and whatever has these names without a dot."""
+    if isinstance(call.func, ast.Attribute):
+        return isinstance(call.func.value, ast.Name) and call.func.value.id == "sandbox"
+    return True
+
+
+def test_only_a_rehearsal_hears_what_a_container_prints() -> None:
+    """On private tiles nobody listens: a program that printed them would have told somebody."""
+    found = {path for path in modules("evaluator") if listens(path.read_text())}
+
+    assert {path.parent for path in found} == {ROOT / "evaluator" / "rehearsal"}
+
+
+@pytest.mark.parametrize(
+    ("source", "heard"),
+    [
+        ("sandbox.Steps(a, b, log=c)", True),
+        ("Steps(a, b, log=c)", True),
+        ("sandbox.Steps(a, b, c, d, e)", True),
+        ("sandbox.run(*everything)", True),
+        ("sandbox.run(a, b, c, **more)", True),
+        ("sandbox.Steps(a, b, c, d)", False),
+        ("steps.run(spec)", False),
+        ("subprocess.run(command, **options)", False),
+    ],
+)
+def test_whoever_listens_is_seen(source: str, *, heard: bool) -> None:
+    """The control: by name, by place, or behind stars."""
+    assert listens(source) is heard
+
+
 def test_a_forbidden_import_is_seen(tmp_path: Path) -> None:
     """The control: a planted import is found, also inside a function."""
     planted = tmp_path / "planted.py"

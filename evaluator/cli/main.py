@@ -13,6 +13,7 @@ import click
 from evaluator import __version__
 from evaluator.cli.board import COMMANDS as BOARD
 from evaluator.cli.calibrate import calibrate_command
+from evaluator.cli.challenge import challenge_command
 from evaluator.cli.data import data, images
 from evaluator.cli.decide import COMMANDS as DECIDE
 from evaluator.cli.doctor import doctor_command
@@ -20,7 +21,9 @@ from evaluator.cli.keys import key
 from evaluator.cli.leakage import leakage_command
 from evaluator.cli.ledger import COMMANDS as ACCOUNTS
 from evaluator.cli.log import COMMANDS as LOG
+from evaluator.cli.new import new
 from evaluator.cli.options import say
+from evaluator.cli.rule import rule_command
 from evaluator.cli.runs import (
     SUBMISSION_FAILED,
     init_command,
@@ -28,7 +31,9 @@ from evaluator.cli.runs import (
     submit_command,
     work_command,
 )
+from evaluator.cli.validate import validate_command
 from evaluator.cli.verify import verify_command
+from evaluator.cli.watch import watch_command
 from evaluator.errors import EvaluatorError, SubmissionError, VerificationError
 
 if TYPE_CHECKING:
@@ -40,7 +45,7 @@ OWNER, HOST, UNVERIFIED, INTERRUPTED = 2, 3, 4, 130
 EPILOG = """\b
 Exit codes:
   0    done
-  1    the submission failed or was refused (a signed result says so)
+  1    the submission failed or was refused (a signed result says so), or there are findings
   2    the command line, the workspace or its data are not as they must be
   3    this host or this program failed: no result, nothing charged
   4    a result does not verify
@@ -56,14 +61,19 @@ def cli(*, debug: bool) -> None:
 
 
 COMMANDS = (
+    new,
     init_command,
     data,
     images,
     doctor_command,
     calibrate_command,
+    challenge_command,
+    validate_command,
     run_command,
     submit_command,
     work_command,
+    watch_command,
+    rule_command,
     *ACCOUNTS,
     leakage_command,
     *LOG,
@@ -88,8 +98,9 @@ def main() -> NoReturn:
     except click.ClickException as error:
         error.show()
         code = OWNER
-    except (click.Abort, KeyboardInterrupt):
-        say("Interrupted; nothing unfinished is left.")
+    except (click.Abort, KeyboardInterrupt) as error:
+        kept = _notes(error.__cause__ or error)
+        say(f"Interrupted. {kept}" if kept else "Interrupted; nothing unfinished is left.")
         code = INTERRUPTED
     except VerificationError as error:
         code = _failed(error, UNVERIFIED)
@@ -137,5 +148,10 @@ def _host_trouble(error: OSError) -> Exception:
 def _failed(error: Exception, code: int) -> int:
     if "--debug" in sys.argv[1:]:
         raise error
-    say(f"Error: {error}")
+    say(" ".join(filter(None, (f"Error: {error}", _notes(error)))))
     return code
+
+
+def _notes(error: BaseException) -> str:
+    """What was added to an error on its way: what is kept, say."""
+    return " ".join(getattr(error, "__notes__", ()))

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 SUBMISSION_FAILED = 1
 _POLL = 2.0  # seconds between two looks into an empty queue
+_DIGEST_OF = {
+    "file": "The file is",
+    "manifest": "The image's manifest is",
+    "config": "The image's configuration is",
+}
 
 
 @click.command("init")
@@ -153,36 +158,49 @@ def submit_command(  # noqa: PLR0913 - one per option of the command
 ) -> None:
     """Hand SUBMISSION in: it takes a slot of its vendor's quota, and waits for `work`.
 
-    Its vendor's receipt, the log's entry and a proof that it is there, lies in outbox/VENDOR.
+    Its vendor's receipt, the log's entry and a proof that it is there, lies in outbox/VENDOR. The
+    copy of a file of 64 MiB or more that was interrupted goes on where it was when the same file is
+    submitted again within a week; until then it has no slot.
     """
-    from evaluator.progress import stages
-    from evaluator.queue import submit
+    from evaluator.progress import receiving
+    from evaluator.queue import taken_in
 
     owned, request = Workspace(workspace), _request(submission, vendor, phase, recipe)
     signers = open_signers(owned, **signing)
-    with stages() as stage:
-        number = submit(owned, request, signers, stage)
-    receipt = owned.outbox(request.vendor) / f"submission-{number}.sigstore.json"
+    with receiving() as (stage, advance):
+        taken = taken_in(owned, request, signers, stage, advance)
+    say(f"{_DIGEST_OF[taken.digest_of]} sha256:{taken.sha256}, {taken.size:,} bytes.")
+    receipt = owned.outbox(request.vendor) / f"submission-{taken.id}.sigstore.json"
+    proof = receipt.with_name(f"submission-{taken.id}.tlog-proof")
     if as_json:
-        print_json({"submission": number, "receipt": str(receipt)})
+        said = {"submission": taken.id, "sha256": taken.sha256, "digest_of": taken.digest_of}
+        print_json(said | {"size": taken.size, "receipt": str(receipt), "proof": str(proof)})
     else:
-        click.echo(f"Submission {number} waits for its run; `evaluator work` takes it.")
-        click.echo(f"Receipt for its vendor: {receipt}, and the .tlog-proof beside it")
+        click.echo(f"Submission {taken.id} waits for its run; `evaluator work` takes it.")
+        click.echo(f"Receipt for its vendor: {receipt}")
+        click.echo(f"Proof that the log has it: {proof}")
 
 
 @click.command("work")
 @click.option("--wait", is_flag=True, help="Go on waiting when nobody waits any more.")
+@click.option("--beside", type=int, hidden=True, help="End, between two runs, with this parent.")
 @signer_options
 @workspace_option
 @click.pass_context
 def work_command(
-    context: click.Context, *, wait: bool, workspace: Path, **signing: Unpack[Signing]
+    context: click.Context,
+    *,
+    wait: bool,
+    beside: int | None,
+    workspace: Path,
+    **signing: Unpack[Signing],
 ) -> None:
     """Run what waits, fair between vendors, one after the other; one of these for each slot.
 
     A submission that fails is done, like any other. Trouble of this host or of the workspace
     stops the work: what was running is aborted and charged to nobody, and the rest still waits.
     """
+    import os
     import time
 
     from evaluator.official import run_next
@@ -190,7 +208,7 @@ def work_command(
     owned = Workspace(workspace)
     signers = open_signers(owned, **signing)
     failed = False
-    while True:
+    while beside in {None, os.getppid()}:
         with _told() as told:
             record = run_next(owned, signers, told)
         if record is not None:

@@ -11,7 +11,9 @@ the engine that.
     tarstream  the headers of a hostile tar, one at a time
     layers     one layer written anew: what is dropped, what is refused
     view       what stands at a path once all layers lie over each other
+    marks      counts and settings as handed in, for a rehearsal alone
     worker     the child: confined first, then all of the above
     door       the parent: starts the child and believes none of it
+    handed     the same, as the parent takes it, and the facts made of it
     refusals   a sentence for each rule
 """

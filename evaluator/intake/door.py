@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evaluator.image_settings import reduced
+from evaluator.intake.handed import Handed  # noqa: TC001 - pydantic reads it
 from evaluator.intake.refusals import Incomplete, refused
 from evaluator.intake.worker import Request
 from sandbox import SandboxError
@@ -65,24 +66,30 @@ class _Settings(_Report):
 class _Rebuilt(_Report):
     settings: _Settings
     layers: list[Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)]]
+    handed: Handed | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
     """Layers as plain tars in `spool`, each with its offset and size in bytes, and settings.
 
-    `settings` are the `config` part of an image config, reduced to what may stay.
+    `settings` are the `config` part of an image config, reduced to what may stay; `handed` is what
+    a rehearsal is told of the image, where it asked.
     """
 
     spool: BinaryIO
     layers: tuple[tuple[int, int], ...]
     settings: dict[str, Any]
+    handed: Handed | None = None
 
 
 @contextmanager
-def unpacked(archive: Path, scratch: Path, rules: ImageRules) -> Iterator[Unpacked]:
+def unpacked(
+    archive: Path, scratch: Path, rules: ImageRules, *, marks: bool = False
+) -> Iterator[Unpacked]:
     """Have a child read `archive` and write its layers anew into a spool in `scratch`.
 
+    With `marks` it is also asked what `handed.image_facts` tells of the image.
     Raises Refused with the rule that the image breaks, EVA109 where the child died of it;
     SandboxError where the disk has no room. The spool is gone at the end.
     """
@@ -90,11 +97,13 @@ def unpacked(archive: Path, scratch: Path, rules: ImageRules) -> Iterator[Unpack
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     path.unlink()  # it has no name, so nothing can be left of it
     with os.fdopen(descriptor, "r+b") as spool, archive.open("rb") as source:
-        report = _parsed(_run(source, spool, rules))
+        report = _parsed(_run(source, spool, rules, marks=marks))
+        if marks != (report.handed is not None):
+            raise refused("EVA109")
         yield _believed(report, spool, rules)
 
 
-def _run(source: BinaryIO, spool: BinaryIO, rules: ImageRules) -> bytes:
+def _run(source: BinaryIO, spool: BinaryIO, rules: ImageRules, *, marks: bool) -> bytes:
     """The child's report, or nothing where it died, said too much or took too long."""
     size = os.fstat(source.fileno()).st_size
     request = Request(
@@ -102,6 +111,7 @@ def _run(source: BinaryIO, spool: BinaryIO, rules: ImageRules) -> bytes:
         uid=secrets.choice(_UIDS) if os.geteuid() == 0 else 0,
         spool=spool.fileno(),
         seconds=_SECONDS + size // _BYTES_A_SECOND,
+        marks=marks,
         **rules.model_dump(exclude={"kept"}),
     )
     process = subprocess.Popen(
@@ -184,4 +194,5 @@ def _believed(report: _Rebuilt, spool: BinaryIO, rules: ImageRules) -> Unpacked:
     if not (inside and 0 < len(report.layers) <= rules.layers):
         raise refused("EVA109")
     settings = reduced(report.settings.model_dump())
-    return Unpacked(spool, tuple((start, size) for start, size in report.layers), settings)
+    layers = tuple((start, size) for start, size in report.layers)
+    return Unpacked(spool, layers, settings, report.handed)

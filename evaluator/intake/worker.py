@@ -24,6 +24,7 @@ from evaluator.image_settings import is_own_platform, reduced
 from evaluator.intake import view
 from evaluator.intake.archive import Image, find_image
 from evaluator.intake.layers import rewritten
+from evaluator.intake.marks import Marks, handed_in
 from evaluator.intake.refusals import Incomplete, refused
 from evaluator.intake.streams import Budget, Region, Unpacked, is_compressed
 from evaluator.intake.tarstream import Reader
@@ -41,7 +42,10 @@ _MALFORMED = (ValueError, LookupError, TypeError, AttributeError, RecursionError
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the parent asks for. Sizes in bytes; `uid` is 0 where there is none to change to."""
+    """What the parent asks for. Sizes in bytes; `uid` is 0 where there is none to change to.
+
+    With `marks` the report also says what a rehearsal is told of the image.
+    """
 
     parent: int
     uid: int
@@ -52,6 +56,7 @@ class Request:
     entries: int
     layers: int
     document_bytes: int
+    marks: bool = False
 
 
 def main() -> None:
@@ -113,16 +118,22 @@ def _rebuilt(request: Request, source: int, spool: BinaryIO, budget: Budget) -> 
     settings = _settings(image)
     paths = view.candidates(settings["Entrypoint"][0], settings["Env"], settings["WorkingDir"])
     seen = view.View(view.with_parents([*view.MOUNT_POINTS, *paths]))
+    marks = Marks() if request.marks else None
     places = []
     for number in range(len(image.layers)):
         start = spool.tell()
         for entry in _layer(source, image, number, spool, budget):
             seen.see(number, entry)
+            if marks:
+                marks.see(entry)
         places.append((start, spool.tell() - start))
     spool.flush()
     view.require_plain_mount_points(seen)
     _require_entry_point(seen, paths, spool.fileno(), places)
-    return {"settings": settings, "layers": places}
+    report: dict[str, Any] = {"settings": settings, "layers": places}
+    return (
+        report | {"handed": handed_in(image.config) | {"marks": marks.counts}} if marks else report
+    )
 
 
 def _unpack(source: int, size: int, spool: BinaryIO, budget: Budget) -> int:

@@ -189,6 +189,7 @@ def batch(first: int, count: int, spool: int) -> dict[str, Any]:
         entries=10_000,
         layers=10,
         document_bytes=65536,
+        marks=True,  # more code for the same bytes, and the same endings
     )
     confine(request)
     archive = os.memfd_create("archive")

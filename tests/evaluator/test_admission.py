@@ -77,10 +77,10 @@ def _job(
     scratch: Path, record: Path | None, kept: int, recipe: bytes | None = None, largest: int = 10**9
 ) -> Job:
     values = {"scratch": scratch, "known_images": record, "largest": largest, "run": scratch.name}
-    return cast("Job", SimpleNamespace(admission=_policy(kept), recipe=recipe, **values))
+    return cast("Job", SimpleNamespace(admission=_policy(kept), recipe=recipe, seen=None, **values))
 
 
-def _never(*_: object) -> Any:  # noqa: ANN401 - never called
+def _never(*_: object, **__: object) -> Any:  # noqa: ANN401 - never called
     raise AssertionError
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from evaluator.admission_policy import load_admission_policy
 from evaluator.errors import Refused
+from evaluator.lint.catalogue import RULES
 from evaluator.onnx_check import RECORD, limits_file, read_check, require_accepted
-from evaluator.rules import RULES
 from evaluator.workspace import shipped
 
 POLICY = load_admission_policy(shipped("policies") / "admission.toml").onnx

@@ -14,12 +14,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from evaluator import queue
+from evaluator import incoming, queue
 from evaluator.dataset.importing import ImportRules, import_tiles
 from evaluator.errors import OwnerError, Refused
 from evaluator.founding import found
 from evaluator.ledger import Ledger, SubmissionRow, Vendor, open_ledger
-from evaluator.queue import Request, drop, folder, give_back, limits_of, submit, sweep
+from evaluator.queue import (
+    Request,
+    drop,
+    folder,
+    give_back,
+    limits_of,
+    submit,
+    sweep,
+    taken_in,
+)
 from evaluator.recipe import Recipe
 from evaluator.signers import Signers
 from evaluator.signing import load_key, load_log_key
@@ -391,7 +400,7 @@ def test_an_interrupted_receive_gives_its_slot_back(
 ) -> None:
     """At once, with a word of why and nothing on the disk; the next one is taken."""
 
-    def half(_: object, scratch: Path, __: object) -> None:
+    def half(_: object, scratch: Path, *_more: object) -> None:
         (scratch / "submission").write_bytes(b"half")
         raise trouble
 
@@ -403,6 +412,33 @@ def test_an_interrupted_receive_gives_its_slot_back(
 
     submit(farm, request(model), signers(farm), say)
     assert states(farm) == [f"aborted {why}", "queued"]
+
+
+def test_what_is_kept_of_a_large_file_has_no_slot(
+    farm: Workspace, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its copy goes on when the file is handed in again, as another submission."""
+    monkeypatch.setattr(incoming, "KEPT_FROM", 1)
+    kept, told = farm.incoming / "acme" / "copy", []
+
+    def advance(here: int, of: int) -> None:
+        told.append((here, of))
+        if len(told) == 1:
+            raise KeyboardInterrupt
+
+    def hand_in() -> int:
+        return taken_in(farm, request(model), signers(farm), say, advance).id
+
+    with pytest.raises(KeyboardInterrupt):
+        hand_in()
+    assert (states(farm), slots(farm), folders(farm)) == (["aborted interrupted"], 0, [])
+    assert kept.read_bytes() == MODEL
+    sweep(farm)  # a younger one than a week stays
+    number = hand_in()
+
+    assert states(farm) == ["aborted interrupted", "queued"]
+    assert (folder(farm, number) / "submission").read_bytes() == MODEL
+    assert not kept.exists()
 
 
 def test_a_folder_that_cannot_be_made_gives_the_slot_back(farm: Workspace, model: Path) -> None:

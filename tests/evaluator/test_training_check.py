@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from evaluator.compute import Compute
 from evaluator.errors import Refused
+from evaluator.lint.catalogue import RULES
 from evaluator.onnx_check import RECORD
-from evaluator.rules import RULES
 from evaluator.training_check import Plan, read_plan, require_trainable
 from evaluator.workspace import shipped
 

@@ -197,6 +197,7 @@ BAD_IMAGES = {
 }
 
 
+@pytest.mark.usefixtures("one_wall")
 @pytest.mark.parametrize("name", BAD_IMAGES)
 def test_each_way_a_container_ends_is_signed(
     run: Callable[..., tuple[int, dict[str, Any]]],

@@ -127,6 +127,7 @@ def test_an_onnx_file_trains_and_predicts(
     assert traces() == []
 
 
+@pytest.mark.usefixtures("one_wall")
 @pytest.mark.parametrize(
     ("train", "status"),
     [

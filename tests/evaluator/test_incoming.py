@@ -1,0 +1,302 @@
+"""An interrupted copy goes on where it was, and never from bytes that are not the file's."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import io
+import os
+import signal
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluator import incoming
+from evaluator.errors import OwnerError
+from evaluator.incoming import Incoming, copied, sweep_incoming
+from sandbox import SandboxError
+
+CHUNK, CHUNKS = 1000, 10
+CONTENT = bytes(range(250)) * (CHUNK * CHUNKS // 250)
+MOST = 10**6
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small() -> object:
+    """Copies in small: ten chunks, and a note after each two."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"KEPT_FROM": CHUNK, "STEP": 2 * CHUNK, "_CHUNK": CHUNK}.items():
+            patch.setattr(incoming, name, value)
+        yield
+
+
+@dataclass
+class Place:
+    """A vendor's file, where it is copied to, and what was told and read on the way."""
+
+    folder: Path
+    told: list[tuple[int, int]] = field(default_factory=list)
+    read: int = 0
+
+    @property
+    def source(self) -> Path:
+        """The vendor's file."""
+        return self.folder / "model.onnx"
+
+    @property
+    def target(self) -> Path:
+        """The whole copy."""
+        return self.folder / "submission"
+
+    @property
+    def kept(self) -> Incoming:
+        """What an interruption leaves."""
+        return Incoming(self.folder / "incoming" / "acme", lambda *told: self.told.append(told))
+
+    def copy(self, *, fail_at: int = 10**9, error: BaseException | None = None) -> object:
+        """Copy the file, with this error once so many bytes were read."""
+        place = self
+
+        class Watched(io.FileIO):
+            def read(self, size: int | None = -1) -> bytes:
+                if self.tell() >= fail_at and error:
+                    raise error
+                chunk = super().read(size)
+                place.read += len(chunk)
+                return chunk
+
+        self.read = 0
+        with Watched(self.source) as file:
+            return copied(file, self.target, MOST, self.kept)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A file of ten chunks."""
+    place = Place(tmp_path)
+    place.source.write_bytes(CONTENT)
+    return place
+
+
+def require_whole(place: Place, content: bytes = CONTENT) -> None:
+    """The next copy is the file, by content and by digest, and nothing is kept of it."""
+    assert place.copy() == (hashlib.sha256(content).hexdigest(), len(content))
+    assert place.target.read_bytes() == content
+    assert place.target.stat().st_mode & 0o777 == 0o444  # a container's uid reads it
+    assert [*place.kept.folder.iterdir()] == []
+
+
+def test_an_interrupted_copy_goes_on_where_it_was(place: Place) -> None:
+    """Of seven chunks none is read from the vendor's file a second time."""
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        place.copy(fail_at=7 * CHUNK, error=KeyboardInterrupt())
+    assert "submit the same file again" in interrupted.value.__notes__[0]
+    assert not place.target.exists()
+
+    require_whole(place)
+    assert place.read == 3 * CHUNK
+    assert place.told[-1] == (len(CONTENT), len(CONTENT))
+
+
+def test_a_copy_that_is_not_interrupted_keeps_nothing(place: Place) -> None:
+    """The control: everything is read once."""
+    require_whole(place)
+    assert place.read == len(CONTENT)
+    assert place.told == [(CHUNK * n, len(CONTENT)) for n in range(1, CHUNKS + 1)]
+
+
+def test_a_kill_at_any_step_costs_two_chunks_at_most(place: Place) -> None:
+    """Killed before any call that changes the disk, or a lock: the next copy is whole."""
+    saved = set()
+    for wanted in range(1, 200):
+        child = os.fork()
+        if not child:
+            with suppress(BaseException):
+                _kill_at(wanted)
+                place.copy()
+                os._exit(0)
+            os._exit(1)
+        killed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        if not killed:
+            break
+        place.target.unlink(missing_ok=True)  # with its submission, as a sweep does
+        require_whole(place)
+        saved.add(len(CONTENT) - place.read)
+        place.target.unlink()
+    else:
+        pytest.fail("it never came to its end")
+
+    assert {2 * CHUNK, 8 * CHUNK, 10 * CHUNK} <= saved <= {CHUNK * n for n in range(0, 12, 2)}
+
+
+def _kill_at(wanted: int) -> None:
+    steps = iter(range(1, 1000))
+
+    def step(real: object) -> object:
+        def stepped(*arguments: object, **more: object) -> object:
+            if next(steps) == wanted:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*arguments, **more)  # type: ignore[operator]  # each is a function
+
+        return stepped
+
+    for owner, names in (
+        (os, ("open", "mkdir", "fsync", "fchmod", "close")),
+        (fcntl, ("flock",)),
+        (Path, ("rename", "unlink", "chmod", "mkdir")),
+        (incoming, ("_write",)),
+    ):
+        for name in names:
+            setattr(owner, name, step(getattr(owner, name)))
+
+
+DAMAGE = st.one_of(
+    st.tuples(st.just("flip"), st.integers(0, 7 * CHUNK - 1)),
+    st.tuples(st.just("cut"), st.integers(0, 7 * CHUNK - 1)),
+    st.tuples(st.just("add"), st.integers(1, 5 * CHUNK)),
+    st.tuples(st.just("note"), st.binary(max_size=40)),
+    st.tuples(st.just("json"), st.sampled_from(["{}", "[]", "null", '{"source": 1, "size": "x"}'])),
+    st.tuples(st.just("size"), st.integers(-5, 10**7)),
+    st.tuples(st.just("change"), st.binary(min_size=2 * CHUNK, max_size=3 * CHUNK)),
+)
+
+
+@given(damages=st.lists(DAMAGE, max_size=3))
+def test_what_is_not_the_files_is_never_in_a_copy(damages: list[tuple[str, object]]) -> None:
+    """Whatever became of the copy, of its note or of the vendor's file in between."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(Path(folder))
+        place.source.write_bytes(CONTENT)
+        with pytest.raises(KeyboardInterrupt):
+            place.copy(fail_at=7 * CHUNK, error=KeyboardInterrupt())
+        for kind, what in damages:
+            _damage(place, kind, what)
+        require_whole(place, place.source.read_bytes())
+
+
+def _damage(place: Place, kind: str, what: object) -> None:
+    copy, note = place.kept.copy, place.kept.note
+    content = bytearray(copy.read_bytes())
+    if isinstance(what, int):
+        if kind == "flip" and what < len(content):
+            content[what] ^= 1
+        elif kind == "cut":
+            del content[what:]
+        elif kind == "add":
+            content += bytes(what)
+        elif kind == "size":
+            note.write_bytes(note.read_bytes().replace(b"%d" % (7 * CHUNK), b"%d" % what))
+        copy.write_bytes(content)
+    elif kind == "change" and isinstance(what, bytes):
+        place.source.write_bytes(what)
+    else:
+        note.write_bytes(what if isinstance(what, bytes) else str(what).encode())
+
+
+def test_a_file_that_was_written_again_starts_anew(place: Place) -> None:
+    """Of the same size, and with its old time of change: the kernel keeps another."""
+    with pytest.raises(KeyboardInterrupt):
+        place.copy(fail_at=7 * CHUNK, error=KeyboardInterrupt())
+    before = place.source.stat()
+    time.sleep(0.02)  # a tick of the kernel's clock
+    place.source.write_bytes(CONTENT[::-1])
+    os.utime(place.source, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    require_whole(place, CONTENT[::-1])
+    assert place.read == len(CONTENT)
+
+
+def test_a_file_that_changes_while_it_is_copied_is_not_taken(place: Place) -> None:
+    """Half of the one and half of the other is nobody's submission."""
+
+    class Changing(io.FileIO):
+        def read(self, size: int | None = -1) -> bytes:
+            os.utime(place.source)
+            return super().read(size)
+
+    with Changing(place.source) as file, pytest.raises(OwnerError, match="changed while"):
+        copied(file, place.target, MOST, place.kept)
+
+    assert not place.target.exists()
+    assert not place.kept.note.exists()
+
+
+@pytest.mark.parametrize("size", [CHUNK - 1, MOST + 1])
+def test_a_file_of_another_size_is_left_to_a_plain_copy(place: Place, size: int) -> None:
+    """A small one is copied anew in a second, and one that is too large will be refused."""
+    place.source.write_bytes(bytes(size))
+
+    assert place.copy() is None
+    assert (place.read, place.kept.folder.exists()) == (0, False)
+
+
+def test_of_two_at_once_the_second_is_left_to_a_plain_copy(place: Place) -> None:
+    """One unfinished copy is kept for a vendor, and its process alone adds to it."""
+    place.kept.folder.mkdir(parents=True)
+    descriptor = os.open(place.kept.folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        assert place.copy() is None
+    finally:
+        os.close(descriptor)
+    require_whole(place)
+
+
+def test_a_copy_that_cannot_end_is_not_begun(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is here already stays for a disk with more room."""
+    with pytest.raises(KeyboardInterrupt):
+        place.copy(fail_at=7 * CHUNK, error=KeyboardInterrupt())
+    with monkeypatch.context() as patch:
+        patch.setattr(incoming, "_HEADROOM", 2**60)
+        with pytest.raises(SandboxError, match=r"No space left on device; \d+ MiB more") as full:
+            place.copy()
+    assert "submit the same file again" in full.value.__notes__[0]
+
+    require_whole(place)
+    assert place.read == 3 * CHUNK
+
+
+def test_a_disk_that_fills_all_the_same_keeps_what_was_noted(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The half of a chunk that was written does not count."""
+    writes = iter(range(100))
+
+    def write(copy: io.FileIO, chunk: bytes) -> None:
+        if next(writes) == 5:
+            copy.write(chunk[: CHUNK // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        copy.write(chunk)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(incoming, "_write", write)
+        with pytest.raises(SandboxError, match="No space left on device"):
+            place.copy()
+
+    require_whole(place)
+    assert place.read == 5 * CHUNK
+
+
+def test_a_sweep_removes_what_nobody_came_back_for(place: Place) -> None:
+    """After a week; the control is a day younger, and one that is being added to stays."""
+    with pytest.raises(KeyboardInterrupt):
+        place.copy(fail_at=7 * CHUNK, error=KeyboardInterrupt())
+    root, week = place.kept.folder.parent, 7 * 86_400
+    (root / "stray").touch()
+    for age, lock, left in ((week - 86_400, False, 2), (week + 60, True, 2), (week + 60, False, 0)):
+        os.utime(place.kept.copy, (time.time() - age,) * 2)
+        descriptor = os.open(place.kept.folder, os.O_RDONLY)
+        if lock:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        sweep_incoming(root)
+        os.close(descriptor)
+        assert len([*place.kept.folder.iterdir()]) == left
+    sweep_incoming(root / "nowhere")  # a workspace older than this folder
+    require_whole(place)
