@@ -13,7 +13,7 @@ from evaluator.scoring import PLACES, Holdout, Z, rounded
 
 @dataclass(frozen=True, slots=True)
 class ErrorFigures:
-    """Everything a result says of one phase; names are those of docs/result.schema.json."""
+    """Everything a result says of one phase; names are those of its JSON Schema."""
 
     rmse: float
     rmse_interval: tuple[float, float]

@@ -1,7 +1,7 @@
 """What a result says, field by field: the predicate of the statement that is signed.
 
 These models are the edge: they are read from files that others hand on, so they are strict,
-frozen and closed. docs/result.schema.json is generated from them. Nothing inside computes
+frozen and closed. evaluator/schemas/result.json is generated from them. Nothing inside computes
 with them; `Dataset.holdout` and `Steps.grid` lead to the values of `evaluator.scoring`.
 """
 

@@ -4,7 +4,7 @@
     result.payload()                                the bytes that are signed
     Result.parse(payload)                           and back
 
-`python -m evaluator.result > docs/result.schema.json` writes the JSON Schema.
+`python -m evaluator.result > evaluator/schemas/result.json` writes the JSON Schema.
 """
 
 import json
@@ -198,7 +198,7 @@ def _exact(counts: Counts | Errors) -> dict[str, object]:
 
 
 def json_schema() -> str:
-    """Return docs/result.schema.json."""
+    """Return evaluator/schemas/result.json."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": PREDICATE_TYPE,

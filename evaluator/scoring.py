@@ -118,7 +118,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Everything a result says of one phase; names are those of docs/result.schema.json."""
+    """Everything a result says of one phase; names are those of its JSON Schema."""
 
     accuracy: float
     accuracy_interval: tuple[float, float]
