@@ -39,12 +39,16 @@ def place(found: Finding, verdict: Verdict) -> tuple[str, int]:
 def summary(verdict: Verdict) -> str:
     """One sentence: how many findings of each kind, and what an official run would answer."""
     kinds: list[str] = [found.rule.severity for found in verdict.open]
-    counts = ", ".join(f"{kinds.count(kind)} {kind}s" for kind in RANK)
+    counts = ", ".join(_counted(kinds.count(kind), kind) for kind in RANK)
     waived = len(verdict.findings) - len(verdict.open)
     waived_too = f", {waived} waived" if waived else ""
     answers = ", ".join(f"{phase} {status}" for phase, status in verdict.answers.items())
     said = f" An official run would answer: {answers}." if answers else ""
     return f"{verdict.result}: {counts}{waived_too}.{said}"
+
+
+def _counted(number: int, kind: str) -> str:
+    return f"{number} {kind}" if number == 1 else f"{number} {kind}s"
 
 
 def page(rule: Rule) -> str:

@@ -40,7 +40,7 @@ REPORTS = {
     "json": '{"result": "FAILED", "submission": {"sha256": "abc"}}',
     "sarif": "{}",
     "junit": "<testsuite/>",
-    "github": "::error title=EVA103 no-entry-point-set::it has none\nFAILED: 1 errors.\n",
+    "github": "::error title=EVA103 no-entry-point-set::it has none\nFAILED: 1 error.\n",
     "gitlab": "[]",
     "markdown": "### FAILED\n",
     "text": "FAILED\n",

@@ -100,7 +100,7 @@ def test_no_test_case_is_added(word: str) -> None:
 def test_no_row_is_added(word: str) -> None:
     """Each row of the findings has four cells, and no sign of Markdown's from the word."""
     report = FORMATS["markdown"](spoken(word))
-    rows = [line for line in report.splitlines() if "EVA" in line]
+    rows = [line for line in report.splitlines() if "[EVA" in line]
 
     assert len(rows) == 3
     assert {row.count("|") for row in rows} == {5}

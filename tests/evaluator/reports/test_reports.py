@@ -34,7 +34,7 @@ def test_text_says_what_where_why_and_how() -> None:
     assert "  where  docker/Dockerfile:7" in lines
     assert "    USER 10001" in lines
     assert lines[-1] == (
-        "FAILED: 2 errors, 1 warnings, 1 notes. "
+        "FAILED: 2 errors, 1 warning, 1 note. "
         "An official run would answer: baseline OK, tuned TIMEOUT."
     )
 
@@ -118,7 +118,7 @@ def test_github_annotates_the_worst_and_stops_where_it_is_no_longer_shown() -> N
 
     assert lines[0].startswith("::error title=EVA103 rule-of-103,file=model/image.tar,line=1::")
     assert sum(line.startswith("::warning ") for line in lines) == 10
-    assert lines[-1].startswith("FAILED: 1 errors, 14 warnings")
+    assert lines[-1].startswith("FAILED: 1 error, 14 warnings")
 
 
 def test_gitlab_has_what_its_widget_needs() -> None:
