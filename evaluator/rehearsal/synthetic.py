@@ -65,18 +65,19 @@ def _number(given: Tiles, wanted: int, least: int) -> int:
 def _write_tiles(
     path: Path, given: Tiles, labels: NDArray[np.uint8], random: np.random.Generator
 ) -> None:
-    shape = (len(labels), *given.shape)
-    tiles = np.lib.format.open_memmap(path, mode="w+", dtype=given.dtype, shape=shape)
+    descr = np.lib.format.dtype_to_descr(np.dtype(given.dtype))
+    header = {"descr": descr, "fortran_order": False, "shape": (len(labels), *given.shape)}
     scale = _WHOLE.get(given.dtype, 1.0)
     bands = given.shape[2] if len(given.shape) == 3 else 1
     levels = 0.15 + 0.7 * random.permuted(
         np.tile(np.linspace(0, 1, len(given.classes))[:, None], bands), axis=0
     )
-    for row, label in enumerate(labels):
-        level = levels[label] if len(given.shape) == 3 else levels[label, 0]
-        pixels = np.clip(level + random.normal(0, 0.05, given.shape), 0, 0.999)
-        tiles[row] = (pixels * scale).astype(given.dtype)
-    tiles.flush()
+    with path.open("wb") as file:  # not mapped: a full disk would be a signal
+        np.lib.format.write_array_header_1_0(file, header)
+        for label in labels:
+            level = levels[label] if len(given.shape) == 3 else levels[label, 0]
+            pixels = np.clip(level + random.normal(0, 0.05, given.shape), 0, 0.999)
+            file.write((pixels * scale).astype(given.dtype).tobytes())
 
 
 def _targets(

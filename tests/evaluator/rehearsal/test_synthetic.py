@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from evaluator.challenge import sample_challenge
 from evaluator.dataset.commitment import check_commitment
 from evaluator.dataset.sealed import check_seal, read_labels
 from evaluator.dataset.targets import read_targets
@@ -99,3 +100,9 @@ def test_large_tiles_are_fewer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(synthetic, "_SIDE_BYTES", 16 * 16 * 20)
 
     assert make_dataset(challenge_of_kind("grey"), 1000, tmp_path).holdout.size == 20
+
+
+def test_a_full_disk_is_an_error_and_no_signal(small_disk: Path) -> None:
+    """A file that is mapped to be written kills the program instead."""
+    with pytest.raises(OSError, match="No space left"):
+        make_dataset(sample_challenge(), 400, small_disk)
