@@ -22,7 +22,7 @@ _PRINTED = 2**20  # bytes of a log that somebody may still read
 _WRITING = block(
     "python",
     'with open("/output/predictions", "wb") as file:',
-    "    file.write(bytes(classes))       # of a regression: values.astype('<f4').tobytes()",
+    "    file.write(bytes(classes))  # of a regression: values.astype('<f4').tobytes()",
 )
 
 
@@ -238,8 +238,8 @@ def _output_long(facts: Facts) -> Iterator[Hit]:
     fix="Look at the smallest and the largest."
     + block(
         "python",
-        "assert classes.min() >= 0 and classes.max() < len(manifest['classes'])",
-        "assert numpy.isfinite(values).all()          # of a regression",
+        'assert classes.min() >= 0 and classes.max() < len(manifest["classes"])',
+        "assert numpy.isfinite(values).all()  # of a regression",
     ),
 )
 def _output_out_of_range(facts: Facts) -> Iterator[Hit]:

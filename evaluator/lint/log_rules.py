@@ -123,7 +123,7 @@ def _file_lock_refused(facts: Facts) -> Iterator[Hit]:
     title="No name or home of the user is looked up",
     why="The uid is random and stands in no /etc/passwd.",
     fix="Use the variables HOME and USER, which are set."
-    + block("python", 'home = os.environ["HOME"]       # not pwd.getpwuid(os.getuid())'),
+    + block("python", 'home = os.environ["HOME"]  # not pwd.getpwuid(os.getuid())'),
 )
 def _user_without_a_name(facts: Facts) -> Iterator[Hit]:
     return said(
@@ -231,7 +231,7 @@ def _cuda_newer_than_driver(facts: Facts) -> Iterator[Hit]:
     fix="Take smaller batches, in half precision."
     + block(
         "python",
-        "with torch.inference_mode(), torch.autocast('cuda'):",
+        'with torch.inference_mode(), torch.autocast("cuda"):',
         "    scores = model(batch)",
     ),
 )
@@ -253,7 +253,7 @@ def _gpu_memory_spent(facts: Facts) -> Iterator[Hit]:
     title="Memory that is asked for is there",
     why="An array of all tiles as float32 is four times their bytes.",
     fix="Work on a batch at a time."
-    + block("python", "batch = tiles[start : start + 64].astype('float32')"),
+    + block("python", 'batch = tiles[start : start + 64].astype("float32")'),
 )
 def _memory_refused(facts: Facts) -> Iterator[Hit]:
     return said(

@@ -88,7 +88,7 @@ def _double_precision(facts: Facts) -> Iterator[Hit]:
     why="An index has no gradient, so such a model has a baseline and nothing else: its fine-tuned "
     "phase is refused (EVA333).",
     fix="Export it without its last ArgMax; the highest score wins anyway."
-    + block("python", "return logits            # in forward, not logits.argmax(1)"),
+    + block("python", "return logits  # in forward, not logits.argmax(1)"),
 )
 def _classes_instead_of_scores(facts: Facts) -> Iterator[Hit]:
     element, _ = _model(facts).output

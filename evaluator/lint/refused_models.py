@@ -350,7 +350,7 @@ RULES = (
         fix=REMEDIES["EVA333"]
         + block(
             "python",
-            "return logits            # in forward, not logits.argmax(1)",
+            "return logits  # in forward, not logits.argmax(1)",
         ),
     ),
     refusal(

@@ -189,3 +189,18 @@ def test_only_finite_numbers_for_every_tile_are_scored(
     predicate = run(make_image(f"({answer}) > /output/predictions"), "--phase", "baseline")
 
     assert predicate["phases"]["baseline"]["status"] == status
+
+
+@pytest.mark.parametrize("kind", ["onnx", "perl"])
+def test_validate_foresees_what_a_run_of_yields_answers(
+    yields: Path, command: Run, tmp_path: Path, kind: str
+) -> None:
+    """The same submissions as above, on numbers that were made up."""
+    challenge, model = tmp_path / "challenge.json", tmp_path / "model.onnx"
+    assert command("challenge", "--workspace", yields, "--output", challenge).code == 0
+    onnx.save(brightness(-0.04, 12.0), model)
+    submission = model if kind == "onnx" else build_example("perl", lambda _: None)
+    ended = command("validate", submission, "--challenge", challenge, "--format", "json")
+
+    assert ended.code == 0, ended.stderr
+    assert json.loads(ended.stdout)["answers"] == {"baseline": "OK", "tuned": "OK"}

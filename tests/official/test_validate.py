@@ -99,6 +99,23 @@ def test_a_good_model_passes_both_phases(validate: Callable[..., Any], tmp_path:
     assert all(each["peak_memory"] > 0 for each in seen["estimates"])
 
 
+@pytest.mark.gvisor
+def test_a_rehearsal_runs_under_the_owners_runtime(
+    validate: Callable[..., Any], challenge: Path, make_image: Callable[..., str]
+) -> None:
+    """GVisor says that it is another kernel; what it runs is heard there too."""
+    document = json.loads(challenge.read_text())
+    text = document["policies"]["sandbox"]["text"].replace('"runc"', '"runsc"', 1)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    document["policies"]["sandbox"] = {"text": text, "sha256": digest}
+    challenge.write_text(json.dumps(document))
+    ended = validate(make_image(f"cat /proc/version; {GOOD}"), "--verbose", "--format", "json")
+
+    assert told(ended)[0] == {"baseline": "OK", "tuned": "OK"}
+    assert "Linux version 4.4.0" in ended.stderr
+    assert "--runtime runsc" in ended.stderr
+
+
 def test_a_good_container_passes_and_is_heard(
     validate: Callable[..., Any], make_image: Callable[..., str]
 ) -> None:
