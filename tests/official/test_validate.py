@@ -105,7 +105,7 @@ def test_a_rehearsal_runs_under_the_owners_runtime(
 ) -> None:
     """GVisor says that it is another kernel; what it runs is heard there too."""
     document = json.loads(challenge.read_text())
-    text = document["policies"]["sandbox"]["text"].replace('"runc"', '"runsc"', 1)
+    text = document["policies"]["sandbox"]["text"].replace('runtime = "runc"', 'runtime = "runsc"')
     digest = hashlib.sha256(text.encode()).hexdigest()
     document["policies"]["sandbox"] = {"text": text, "sha256": digest}
     challenge.write_text(json.dumps(document))
