@@ -46,19 +46,9 @@ def _line(rule: Rule) -> str:
 
 
 def _document(rule: Rule) -> dict[str, object]:
-    from evaluator.lint.catalogue import url
+    from evaluator.reports.document import rule_document
 
-    return {
-        "id": rule.id,
-        "name": rule.name,
-        "severity": rule.severity,
-        "refuses": rule.refuses,
-        "applies": rule.applies,
-        "title": rule.title,
-        "why": rule.why,
-        "fix": rule.fix,
-        "url": url(rule),
-    }
+    return {"id": rule.id, **rule_document(rule), "applies": rule.applies}
 
 
 def _unknown(said: str, known: list[str]) -> str:

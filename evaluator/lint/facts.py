@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from evaluator.challenge import Challenge
 
 Phase = Literal["baseline", "tuned"]
+Output = Literal["", "right", "missing", "short", "long", "out of range"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class StepFacts:
     peak_memory: int
     log: str
     cut: bool
-    output: Literal["", "right", "missing", "short", "long", "out of range"] = ""
+    output: Output = ""
 
 
 @dataclass(frozen=True, slots=True)

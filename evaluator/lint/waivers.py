@@ -14,9 +14,10 @@ import datetime as dt  # noqa: TC003 - pydantic reads it
 import tomllib
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 
 from evaluator.errors import OwnerError
+from evaluator.fields import Model
 from evaluator.lint.catalogue import RULES, find
 from evaluator.lint.rule import Waiver
 
@@ -28,20 +29,16 @@ MOST = 2**18  # bytes of such a file
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-class _Waiver(_Part):
+class _Waiver(Model):
     rule: _Text
     reason: _Text
     expires: dt.date
 
 
-class WaiverFile(_Part):
+class WaiverFile(Model):
     """The file, whole."""
 
-    waiver: Annotated[list[_Waiver], Field(max_length=len(RULES))] = []
+    waiver: list[_Waiver] = Field([], max_length=len(RULES))
 
 
 def read_waivers(path: Path, waivable: Collection[str], today: dt.date) -> tuple[Waiver, ...]:

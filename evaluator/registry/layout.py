@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from evaluator.errors import Refused
 from evaluator.image_settings import is_own_platform
 from evaluator.intake.refusals import refused
+from evaluator.recipe import MAX_BYTES
 from evaluator.registry.documents import (
     INDEXES,
     MALFORMED,
@@ -28,7 +29,7 @@ from evaluator.registry.documents import (
 from evaluator.registry.errors import RegistryError, TooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from evaluator.registry.client import Client
@@ -37,12 +38,11 @@ if TYPE_CHECKING:
 MODEL = "model.onnx"
 RECIPE = "hyperparameters.json"
 _ONNX = "application/vnd.onnx"
-_CONFIGS = {
+CONFIGS = {
     "application/vnd.oci.image.config.v1+json",
     "application/vnd.docker.container.image.v1+json",
 }
 _MOST_LAYERS = 1000
-_MOST_RECIPE = 2**16  # bytes
 _NO_SUBMISSION = (
     "what the registry has of that name is neither an image nor an artifact of one ONNX file, with "
     "or without a hyperparameters.json. Push an image, or `oras push REPOSITORY:TAG "
@@ -91,10 +91,13 @@ def pull_layout(client: Client, repository: str, digest: str, folder: Path, most
     file, recipe = folder, None
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if config.media_type in _CONFIGS:
+        if config.media_type in CONFIGS:
             puller.image(wanted.values(), named, taken)
         else:
-            file, recipe = folder / MODEL, puller.model(*_artifact(layers))
+            found = artifact(layers)
+            if found is None:
+                raise _no_submission()
+            file, recipe = folder / MODEL, puller.model(*found)
     except OSError as error:
         raise RegistryError(
             f"What the registry has cannot be written here: {error.strerror}. Make room for it."
@@ -118,14 +121,17 @@ def _taken(client: Client, repository: str, named: Manifest) -> Manifest:
     return client.manifest(repository, descriptor(entry).digest)
 
 
-def _artifact(layers: list[Descriptor]) -> tuple[Descriptor, Descriptor | None]:
-    """The model among the files of an artifact, and the recipe."""
+def artifact(layers: Sequence[Descriptor]) -> tuple[Descriptor, Descriptor | None] | None:
+    """The model among the files of an artifact, and the recipe; None where it is no submission.
+
+    One file of ONNX's media type, or whose name ends so, with or without hyperparameters.json.
+    """
     recipes = [layer for layer in layers if _name(layer) == RECIPE]
     models = [layer for layer in layers if layer.media_type == _ONNX or _is_onnx(_name(layer))]
     if len(models) != 1 or len(recipes) > 1 or len(layers) != len(models) + len(recipes):
-        raise _no_submission()
-    if any(recipe.size > _MOST_RECIPE for recipe in recipes):
-        raise _no_submission()
+        return None
+    if any(recipe.size > MAX_BYTES for recipe in recipes):
+        return None
     return models[0], recipes[0] if recipes else None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,12 +26,10 @@ if TYPE_CHECKING:
 
     from evaluator.dataset.sealed import Dataset
     from evaluator.job import Steps
-    from evaluator.lint.facts import Phase
+    from evaluator.lint.facts import Output, Phase
     from sandbox import Outcome, Spec
 
 FEW = 8  # tiles of the second, small prediction
-
-Output = Literal["", "right", "missing", "short", "long", "out of range"]
 
 
 @dataclass

@@ -6,8 +6,9 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from evaluator.lint.catalogue import url
 from evaluator.reports.plain import plain
-from evaluator.reports.shared import message, page, place, summary, worst_first
+from evaluator.reports.shared import message, place, summary, worst_first
 
 if TYPE_CHECKING:
     from evaluator.lint.rule import Finding, Rule
@@ -40,6 +41,7 @@ def _finding(found: Finding, verdict: Verdict) -> dict[str, Any]:
     file, line = place(found, verdict)
     waiver = found.waiver
     return {
+        "rule": found.rule.id,
         **rule_document(found.rule),
         "message": message(found),
         "where": plain(found.hit.where),
@@ -51,14 +53,13 @@ def _finding(found: Finding, verdict: Verdict) -> dict[str, Any]:
 
 
 def rule_document(rule: Rule) -> dict[str, Any]:
-    """A rule as JSON: what it says of every submission."""
+    """A rule as JSON, but for its id: what it says of every submission."""
     return {
-        "rule": rule.id,
         "name": rule.name,
         "severity": rule.severity,
         "refuses": rule.refuses,
         "title": rule.title,
         "why": rule.why,
         "fix": rule.fix,
-        "url": page(rule),
+        "url": url(rule),
     }

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluator.reports.shared import message, page, place, summary, title, worst_first
+from evaluator.lint.catalogue import url
+from evaluator.reports.shared import message, place, summary, title, worst_first
 
 if TYPE_CHECKING:
     from evaluator.lint.rule import Finding
@@ -31,7 +32,7 @@ def github(verdict: Verdict) -> str:
 def _command(found: Finding, verdict: Verdict) -> str:
     file, line = place(found, verdict)
     properties = f"title={_value(title(found.rule))},file={_value(file)},line={line}"
-    said = f"{message(found)} {page(found.rule)}"
+    said = f"{message(found)} {url(found.rule)}"
     return f"::{_COMMANDS[found.rule.severity]} {properties}::{_escaped(said)}"
 
 

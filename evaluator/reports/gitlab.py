@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from evaluator.lint.catalogue import url
 from evaluator.reports.sarif import fingerprint, uri
-from evaluator.reports.shared import message, page, place, title, worst_first
+from evaluator.reports.shared import message, place, title, worst_first
 
 if TYPE_CHECKING:
     from evaluator.lint.verdict import Verdict
@@ -21,7 +22,7 @@ def gitlab(verdict: Verdict) -> str:
         file, line = place(each, verdict)
         found.append(
             {
-                "description": f"{title(each.rule)}: {message(each)} {page(each.rule)}",
+                "description": f"{title(each.rule)}: {message(each)} {url(each.rule)}",
                 "check_name": each.rule.name,
                 "fingerprint": fingerprint(each),
                 "severity": _SEVERITIES[each.rule.severity],

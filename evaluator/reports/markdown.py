@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from evaluator.lint.catalogue import url
 from evaluator.reports.plain import plain
-from evaluator.reports.shared import message, page, place, summary, worst_first
+from evaluator.reports.shared import message, place, summary, worst_first
 
 if TYPE_CHECKING:
     from evaluator.lint.facts import Estimate
@@ -45,7 +46,7 @@ def _row(found: Finding, verdict: Verdict) -> str:
     file, line = place(found, verdict)
     at = f"{file}:{line}" if found.hit.line is not None else plain(found.hit.where)
     mark = f"waived until {found.waiver.expires}" if found.waiver else _MARKS[rule.severity]
-    name = f"[{rule.id} {rule.name}]({page(rule)})"
+    name = f"[{rule.id} {rule.name}]({url(rule)})"
     return f"| {mark} | {name} | {harmless(at)} | {harmless(message(found))} |"
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from evaluator import __version__
+from evaluator.lint.catalogue import url
 from evaluator.reports.plain import plain
-from evaluator.reports.shared import message, page, place, worst_first
+from evaluator.reports.shared import message, place, worst_first
 
 if TYPE_CHECKING:
     from evaluator.lint.rule import Finding, Rule
@@ -53,7 +54,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "shortDescription": {"text": _sentence(rule.title)},
         "fullDescription": {"text": _sentence(rule.why)},
         "help": {"text": help_text, "markdown": help_text},
-        "helpUri": page(rule),
+        "helpUri": url(rule),
         "defaultConfiguration": {"level": rule.severity},
     }
 

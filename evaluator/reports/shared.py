@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluator.lint.catalogue import url
 from evaluator.reports.plain import plain
 
 if TYPE_CHECKING:
@@ -49,8 +48,3 @@ def summary(verdict: Verdict) -> str:
 
 def _counted(number: int, kind: str) -> str:
     return f"{number} {kind}" if number == 1 else f"{number} {kind}s"
-
-
-def page(rule: Rule) -> str:
-    """Where the rule is explained."""
-    return url(rule)

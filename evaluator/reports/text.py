@@ -6,8 +6,9 @@ import textwrap
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from evaluator.lint.catalogue import url
 from evaluator.reports.plain import plain
-from evaluator.reports.shared import message, page, place, summary, title, worst_first
+from evaluator.reports.shared import message, place, summary, title, worst_first
 
 if TYPE_CHECKING:
     from evaluator.lint.facts import Estimate
@@ -42,7 +43,7 @@ def _findings(group: list[Finding], verdict: Verdict) -> str:
         lines.append(f"         and {len(group) - _PLACES} places more")
     lines += _wrapped("why", rule.why)
     lines += ["  fix", *textwrap.indent(rule.fix.strip(), "    ").splitlines()]
-    return "\n".join([*lines, f"  more   {page(rule)}"])
+    return "\n".join([*lines, f"  more   {url(rule)}"])
 
 
 def _wrapped(name: str, words: str) -> list[str]:

@@ -68,6 +68,11 @@ class Place:
     media_type: str
     size: int
 
+    @property
+    def short(self) -> str:
+        """What a log line calls it."""
+        return self.digest.removeprefix("sha256:")[:12]
+
 
 class Mailbox:
     """An open mailbox."""

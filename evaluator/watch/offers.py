@@ -11,20 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from evaluator.recipe import MAX_BYTES
-from evaluator.registry.documents import INDEXES, MALFORMED, MANIFESTS, TITLE, descriptor
+from evaluator.registry.documents import INDEXES, MALFORMED, MANIFESTS, descriptor
+from evaluator.registry.layout import CONFIGS, artifact
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from evaluator.registry import Descriptor, Manifest
 
-_CONFIGS = {
-    "application/vnd.oci.image.config.v1+json",
-    "application/vnd.docker.container.image.v1+json",
-}
-_ONNX = "application/vnd.onnx"
-_RECIPE = "hyperparameters.json"
 _MOST_LAYERS = 10_000
 
 
@@ -55,26 +47,7 @@ def read_offer(manifest: Manifest) -> Offer | None:
         parts = [descriptor(layer) for layer in layers]
     except MALFORMED:
         return None
-    if config.media_type in _CONFIGS:
+    if config.media_type in CONFIGS:
         return Offer("image", config.size + sum(part.size for part in parts))
-    return _artifact(parts)
-
-
-def _artifact(parts: Sequence[Descriptor]) -> Offer | None:
-    """One file whose name ends in .onnx, with or without the vendor's hyperparameters.json."""
-    models = [part for part in parts if part.media_type == _ONNX or _is_onnx(_name(part))]
-    recipes = [part for part in parts if _name(part) == _RECIPE]
-    if len(models) != 1 or len(recipes) > 1 or len(parts) != len(models) + len(recipes):
-        return None
-    if any(part.size > MAX_BYTES for part in recipes):
-        return None
-    return Offer("onnx", models[0].size, models[0], recipes[0] if recipes else None)
-
-
-def _name(part: Descriptor) -> str:
-    """The name that a file was pushed under, without the folders before it."""
-    return part.annotations.get(TITLE, "").rpartition("/")[2]
-
-
-def _is_onnx(name: str) -> bool:
-    return name.lower().endswith(".onnx")
+    model, recipe = artifact(parts) or (None, None)
+    return Offer("onnx", model.size, model, recipe) if model else None

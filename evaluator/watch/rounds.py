@@ -135,8 +135,9 @@ class Rounds:
             self.mailbox.remember(place, vendor, kind, found.sha256 if found else "")
         if known is None and found is None:
             self.metrics.add("ignored")
-            short = place.digest.removeprefix("sha256:")[:12]
-            self.say(f"{short} of {vendor} is no submission: neither an image nor one ONNX file.")
+            self.say(
+                f"{place.short} of {vendor} is no submission: neither an image nor one ONNX file."
+            )
         return found
 
     def _consider(self, found: Found) -> bool:
@@ -145,7 +146,7 @@ class Rounds:
         if key in self._over:
             return False
         standings = []
-        what = f"Taking {found.short} of {found.vendor}"
+        what = f"Taking {found.place.short} of {found.vendor}"
         self.troubles.attempt(
             ("take", *key), what, lambda: standings.append(self.taker.consider(found))
         )
@@ -154,12 +155,13 @@ class Rounds:
                 self._over.add(key)
             case ["waits"]:
                 self._waiting += 1
-                self._say_once(key, "waits: for a slot of its quota, or for its last try to end")
+                self._say_once(found, "waits: for a slot of its quota, or for its last try to end")
             case ["given up"]:
-                self._say_once(key, "is not handed in again")
+                self._say_once(found, "is not handed in again")
         return standings in ([], ["waits"])
 
-    def _say_once(self, key: tuple[str, str], what: str) -> None:
-        if (*key, what) not in self._told:
-            self._told.add((*key, what))
-            self.say(f"{key[1].removeprefix('sha256:')[:12]} of {key[0]} {what}.")
+    def _say_once(self, found: Found, what: str) -> None:
+        said = found.vendor, found.place.digest, what
+        if said not in self._told:
+            self._told.add(said)
+            self.say(f"{found.place.short} of {found.vendor} {what}.")

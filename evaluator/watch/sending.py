@@ -107,7 +107,6 @@ class Sender:
             return  # the prefix is another now: this would be somebody else's
         if self.mailbox.is_attached(place, letter.name, letter.content):
             return
-        short = place.digest.removeprefix("sha256:")[:12]
 
         def attach() -> None:
             subject = Descriptor(place.media_type, place.digest, place.size)
@@ -116,7 +115,7 @@ class Sender:
             )
             self.mailbox.note_attached(place, letter.name, letter.content, referrer.digest)
             self.metrics.add("attachments")
-            self.say(f"{letter.name} is attached to {short} of {vendor}.")
+            self.say(f"{letter.name} is attached to {place.short} of {vendor}.")
 
         key = ("attach", place.repository)
-        self.troubles.attempt(key, f"Attaching to {short} of {vendor}", attach)
+        self.troubles.attempt(key, f"Attaching to {place.short} of {vendor}", attach)

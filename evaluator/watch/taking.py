@@ -62,11 +62,6 @@ class Found:
         known_by = self.offer.model.digest if self.offer.model else self.place.digest
         return known_by.removeprefix("sha256:")
 
-    @property
-    def short(self) -> str:
-        """What a log line calls it."""
-        return self.place.digest.removeprefix("sha256:")[:12]
-
 
 def standing(
     ledger: Ledger, found: Found, recipe: bytes | None, usual: Limits, today: dt.date
@@ -133,7 +128,7 @@ class Taker:
         except Refused as error:  # it is none of those that can be handed in, after all
             self.mailbox.remember(found.place, found.vendor, "other", "")
             self.metrics.add("ignored")
-            self.say(f"{found.short} of {found.vendor} is not taken: {error.rule}.")
+            self.say(f"{found.place.short} of {found.vendor} is not taken: {error.rule}.")
             return "no submission"
 
     def _considered(self, found: Found) -> Standing:
@@ -148,7 +143,7 @@ class Taker:
         number = self._hand_in(found, recipe)
         self.metrics.add("taken", found.offer.kind)
         self.metrics.add("taking_seconds", by=time.monotonic() - began)
-        self.say(f"Submission {number} of {found.vendor}: {found.offer.kind} {found.short}.")
+        self.say(f"Submission {number} of {found.vendor}: {found.offer.kind} {found.place.short}.")
         return "under way"
 
     def _recipe(self, found: Found) -> bytes | None:

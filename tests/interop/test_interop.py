@@ -28,6 +28,7 @@ from evaluator.bundle import fingerprint, load_public_key, pae
 from evaluator.shell_lines import commands
 from evaluator.signing import generate_key, load_key, sign
 from evaluator.verify import Verified, verify
+from tests.helpers.tools import interop_tools
 
 pytestmark = pytest.mark.interop
 
@@ -88,12 +89,7 @@ def tools() -> Path:
     missing = [command for command in ("jq", "openssl") if shutil.which(command) is None]
     if missing:
         pytest.skip(f"install {' and '.join(missing)}")
-    fetched = subprocess.run(
-        [ROOT / ".ci" / "interop-tools"], capture_output=True, text=True, check=False
-    )
-    if fetched.returncode != 0:
-        pytest.skip(f"no foreign verifiers: {fetched.stderr.strip()[-300:]}")
-    return Path(fetched.stdout.strip())
+    return interop_tools()
 
 
 def run(signed: Signed, *command: str | Path, **environment: str) -> bool:

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,14 +17,16 @@ from evaluator.lint.catalogue import RULES
 from evaluator.reports import FORMATS
 from evaluator.shell_lines import EMPTY_TRUSTED_ROOT
 from evaluator.signing import generate_key, load_key
+from tests.helpers.tools import interop_tools
 from tests.helpers.verdicts import BAD, ERROR, GOOD, WAIVED, found, verdict
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from evaluator.lint.verdict import Verdict
 
 pytestmark = pytest.mark.interop
 
-ROOT = Path(__file__).parents[2]
 SUBMISSION = b"stands for model.onnx"
 HOSTILE = verdict(
     found(ERROR, "]]>\n::error::x\x1b[31m <script> ${{ x }} \u202e", "config/Env/\n/2"),
@@ -37,12 +38,7 @@ EVERY_RULE = verdict(*map(found, RULES.values()))
 @pytest.fixture(scope="session")
 def tools() -> Path:
     """The same as tests of signed results use."""
-    fetched = subprocess.run(
-        [ROOT / ".ci" / "interop-tools"], capture_output=True, text=True, check=False
-    )
-    if fetched.returncode != 0:
-        pytest.skip(f"no foreign programs: {fetched.stderr.strip()[-300:]}")
-    return Path(fetched.stdout.strip())
+    return interop_tools()
 
 
 def validated(report: dict[str, Any], tools: Path, folder: Path) -> list[tuple[str, str]]:

@@ -37,6 +37,7 @@ from tests.helpers.clock import make_clock
 from tests.helpers.python_base import build_python_base
 from tests.helpers.registry import local_registry
 from tests.helpers.tokens import READER, password_of, token_server
+from tests.helpers.tools import interop_tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -172,12 +173,7 @@ def owner(workspace: Path, tmp_path: Path) -> Iterator[Owner]:
 @pytest.fixture(scope="session")
 def tools() -> Path:
     """The folder of oras and cosign."""
-    fetched = subprocess.run(
-        [ROOT / ".ci" / "interop-tools"], capture_output=True, text=True, check=False
-    )
-    if fetched.returncode != 0:
-        pytest.skip(f"no oras, no cosign: {fetched.stderr.strip()[-300:]}")
-    return Path(fetched.stdout.strip()) / "bin"
+    return interop_tools() / "bin"
 
 
 @pytest.fixture
