@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Literal
 import sandbox
 from evaluator.errors import OwnerError, Refused, SubmissionError
 from evaluator.incoming import copied
-from evaluator.intake.door import unpacked
-from evaluator.intake.handed import image_facts
 from evaluator.intake.refusals import Incomplete, refused
 from evaluator.kept_images import kept_images
 from evaluator.oci_layout import packed, subject
@@ -179,7 +177,8 @@ def _admit_onnx(received: Received, job: Job, steps: Steps) -> Admitted:
     model = Mount(received.file, MODEL)
     limits = _readable(job, "admission.json", limits_file(rules).encode())
     runner = job.images.runner()
-    check = read_check(_checked(job, steps, runner, (model, limits)))
+    waits = job.training is None and not job.adapted  # nothing comes between check and predict
+    check = read_check(_checked(job, steps, runner, (model, limits), waits=waits))
     dataset = job.dataset
     classes = None if dataset.task == "regression" else len(dataset.classes)
     require_accepted(check, dataset.shape, dataset.dtype, classes, rules)
@@ -200,9 +199,11 @@ def _planned(job: Job, steps: Steps, trainer: str, inputs: tuple[Mount, ...]) ->
     return outcome.output if outcome.status is sandbox.Status.OK else b""
 
 
-def _checked(job: Job, steps: Steps, image: str, inputs: tuple[Mount, ...]) -> bytes:
+def _checked(
+    job: Job, steps: Steps, image: str, inputs: tuple[Mount, ...], *, waits: bool
+) -> bytes:
     """What a program of ours says of a model, having met no tile."""
-    outcome = steps.run(job.check(image, inputs, RECORD.size))
+    outcome = steps.run(job.check(image, inputs, RECORD.size, waits=waits))
     if outcome.status is not sandbox.Status.OK:
         raise SubmissionError(outcome.status, "the model could not be loaded.")
     return outcome.output
@@ -218,6 +219,10 @@ def _require_gpu(job: Job, *, live: bool) -> None:
 
 def _load(received: Received, job: Job, owner: str) -> str:
     """Give the engine the rebuilt image and return its id."""
+    # Neither models nor images that are known need the intake.
+    from evaluator.intake.door import unpacked  # noqa: PLC0415
+    from evaluator.intake.handed import image_facts  # noqa: PLC0415
+
     try:
         marks = job.seen is not None
         with unpacked(received.file, job.scratch, job.admission.image, marks=marks) as image:

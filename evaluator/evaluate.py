@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evaluator.admission import Received, admit
-from evaluator.dataset.commitment import check_commitment
-from evaluator.dataset.sealed import check_seal, read_labels
-from evaluator.dataset.targets import read_targets
+from evaluator.dataset.sealed import check_seal
 from evaluator.errors import Refused, SubmissionError
-from evaluator.predictions import read_numbers, read_predictions
+from evaluator.meanwhile import meanwhile
 from evaluator.regression import measure
 from evaluator.scoring import count
 from sandbox import Allowance, Outcome, SandboxError, Spec, Status
@@ -60,7 +58,7 @@ def evaluate(received: Received, job: Job, steps: Steps) -> Evaluation:
     """Evaluate one submission on the holdout, as submitted and fine-tuned.
 
     1. Hash every file of the dataset against its seal, and the holdout against the commitment.
-    2. Admit the submission, or refuse it before any of it sees a tile.
+    2. Meanwhile admit the submission, or refuse it before any of it sees a tile.
     3. Run it on the holdout as submitted: no network, tiles read-only, one file to write.
     4. Let it train on the training tiles, in a container without holdout tiles and without output.
     5. Run it on the holdout anew, with what it has learnt read-only.
@@ -69,10 +67,10 @@ def evaluate(received: Received, job: Job, steps: Steps) -> Evaluation:
 
     A submission that fails is a Phase. A sandbox that fails is an exception.
     """
-    check_seal(job.dataset)
-    check_commitment(job.dataset)
+    sealed = meanwhile(lambda: _check_dataset(job.dataset))
     try:
         with admit(received, job, steps) as admitted:
+            sealed()
             if job.adapted:
                 return Evaluation(None, _adapted(admitted, job, steps))
             baseline = _baseline(admitted, job, steps)
@@ -81,8 +79,17 @@ def evaluate(received: Received, job: Job, steps: Steps) -> Evaluation:
             left = job.compute.after(baseline.charge)
             return Evaluation(baseline, _tuned(admitted, job, steps, left))
     except SubmissionError as failure:
+        sealed()
         phase = _failed(failure)
         return Evaluation(None, phase) if job.adapted else Evaluation(phase)
+
+
+def _check_dataset(dataset: Dataset) -> None:
+    """Raise OwnerError where a tile, a label or anything else is not as it was sealed."""
+    from evaluator.dataset.commitment import check_commitment  # noqa: PLC0415 - numpy, meanwhile
+
+    check_seal(dataset)
+    check_commitment(dataset)
 
 
 def _baseline(admitted: Admitted, job: Job, steps: Steps) -> Phase:
@@ -156,6 +163,9 @@ def _phase(
 
 def _counted(raw: bytes, dataset: Dataset) -> Counts:
     """Hold the classes that a submission wrote against the holdout's labels."""
+    from evaluator.dataset.labels import read_labels  # noqa: PLC0415 - here numpy has come
+    from evaluator.predictions import read_predictions  # noqa: PLC0415 - as above
+
     predictions = read_predictions(raw, dataset.holdout.size, len(dataset.classes))
     labels = read_labels(dataset.holdout, len(dataset.classes))
     return count(labels, predictions, dataset.classes, dataset.rare)
@@ -163,9 +173,13 @@ def _counted(raw: bytes, dataset: Dataset) -> Counts:
 
 def _measured(raw: bytes, dataset: Dataset) -> Errors:
     """Hold the numbers that a submission wrote against the holdout's targets."""
-    predictions = read_numbers(raw, dataset.holdout.size).tolist()
-    labels = read_labels(dataset.holdout, len(dataset.classes)).tolist()
-    targets = read_targets(dataset.holdout).tolist()
+    from evaluator.dataset.labels import read_labels  # noqa: PLC0415 - here numpy has come
+    from evaluator.dataset.targets import read_targets  # noqa: PLC0415 - as above
+    from evaluator.predictions import read_numbers  # noqa: PLC0415 - as above
+
+    predictions = read_numbers(raw, dataset.holdout.size)
+    labels = read_labels(dataset.holdout, len(dataset.classes))
+    targets = read_targets(dataset.holdout)
     return measure(labels, targets, predictions, dataset.classes, dataset.rare)
 
 

@@ -50,6 +50,7 @@ class Recipe:
     files: dict[str, str]
     entrypoint: tuple[str, ...]
     requirements: tuple[str, ...] = ()  # below images/
+    environment: tuple[str, ...] = ()  # NAME=value
 
 
 MODEL_FILE = ("model_file", "calls", "findings", "protobuf")  # the walk before onnxruntime
@@ -63,6 +64,7 @@ def _onnx(suffix: str) -> Recipe:
         files={f"/{rootfs.SITE_PACKAGES}/{name}.py": f"onnx/{name}.py" for name in modules},
         entrypoint=("/usr/bin/python3.11", "-I", "-m", "runner"),
         requirements=(f"onnx/requirements{suffix}.lock",),
+        environment=("OPENBLAS_NUM_THREADS=1",),  # its threads would never be used
     )
 
 
@@ -183,8 +185,11 @@ def name_of(recipe: Recipe) -> str:
 def build(recipe: Recipe, progress: Progress) -> str:
     """Build an image unless one of the same inputs is there; return its local id."""
     name = name_of(recipe)
+    found = find_image(name)  # as before nearly every run: no lock and no sweep for that
+    if found:
+        return found
     with _build_folder() as folder:
-        found = find_image(name)
+        found = find_image(name)  # another build may have made it meanwhile
         if found:
             return found
         images = shipped("images")
@@ -203,7 +208,7 @@ def build(recipe: Recipe, progress: Progress) -> str:
         if "python" in program:
             return _import_compiled(folder / "rootfs.tar", recipe, name)
         with (folder / "rootfs.tar").open("rb") as layer:
-            return _import(layer, name, recipe.entrypoint)
+            return _import(layer, name, recipe)
 
 
 @contextmanager
@@ -288,7 +293,7 @@ def _import_compiled(layer: Path, recipe: Recipe, name: str) -> str:
     """
     client = connect()
     with layer.open("rb") as data:
-        stage = _import(data, f"{BUILD_LABEL}:{name.partition(':')[2]}", (), label=True)
+        stage = _import(data, f"{BUILD_LABEL}:{name.partition(':')[2]}", None)
     with engine_errors():
         settings = client.create_host_config(network_mode="none", cap_drop=["ALL"])
         container = client.create_container(
@@ -297,14 +302,15 @@ def _import_compiled(layer: Path, recipe: Recipe, name: str) -> str:
         client.start(container)
         if client.wait(container)["StatusCode"] != 0:
             raise SandboxError(f"The Python of {name} could not compile its modules.")
-        return _import(client.export(container), name, recipe.entrypoint)
+        return _import(client.export(container), name, recipe)
 
 
-def _import(data: Any, name: str, entrypoint: tuple[str, ...], *, label: bool = False) -> str:  # noqa: ANN401 - a file or chunks
-    """Make an image of one layer out of a tar; return its id."""
-    changes = [f"LABEL {BUILD_LABEL}=stage"] if label else ["ENV ORT_DISABLE_TELEMETRY=1"]
-    if entrypoint:
-        changes.append(f"ENTRYPOINT {json.dumps(entrypoint)}")
+def _import(data: Any, name: str, recipe: Recipe | None) -> str:  # noqa: ANN401 - a file or chunks
+    """Make an image of one layer out of a tar, a stage of the build without a recipe; its id."""
+    changes = [f"LABEL {BUILD_LABEL}=stage"]
+    if recipe:
+        changes = [f"ENV {each}" for each in ("ORT_DISABLE_TELEMETRY=1", *recipe.environment)]
+        changes.append(f"ENTRYPOINT {json.dumps(recipe.entrypoint)}")
     repository, _, tag = name.partition(":")
     with engine_errors():
         connect().import_image_from_data(data, repository, tag, changes)

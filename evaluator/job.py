@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from evaluator.predictions import NUMBER_BYTES
 from sandbox import Allowance, Mount, Spec
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from evaluator.lint.facts import ImageFacts
     from evaluator.proof import Proof
     from sandbox import Outcome, SandboxPolicy
+
+NUMBER_BYTES = 4
+"""Of a predicted number: one float32."""
 
 _UNLIMITED = Allowance()
 
@@ -84,10 +87,17 @@ class Job:
         """Whether there is a phase of training."""
         return self.training is not None
 
-    def check(self, image: str, model: tuple[Mount, ...], answer: int) -> Spec:
-        """A container of ours that loads a model and sees no tile; `answer` is in bytes."""
+    def check(
+        self, image: str, model: tuple[Mount, ...], answer: int, *, waits: bool = False
+    ) -> Spec:
+        """A container of ours that loads a model and sees no tile; `answer` is in bytes.
+
+        One that `waits` may be the one that predicts next: what it has used by then counts.
+        """
         about = self.training or self.dataset.holdout
-        return self._spec("check", image, (_manifest(about), *model), answer)
+        priced = replace(self.compute.allowance(), operations=inf) if waits else _UNLIMITED
+        spec = self._spec("check", image, (_manifest(about), *model), answer, priced)
+        return replace(spec, waits=waits)
 
     def predict(
         self,

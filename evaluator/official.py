@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -52,8 +52,9 @@ if TYPE_CHECKING:
     from evaluator.ledger import Queued
     from evaluator.predicate import LogPosition
     from evaluator.queue import Request
+    from evaluator.settings import Settings
     from evaluator.signers import Signers
-    from evaluator.workspace import Settings, Workspace
+    from evaluator.workspace import Workspace
     from sandbox import Frame, Outcome, Spec
 
 
@@ -139,7 +140,8 @@ def run_adapted(workspace: Workspace, run: str, signers: Signers, told: Told) ->
             compute = replace(job.compute, left=issuer.budget)  # whatever the vendor has left
             job = replace(job, adapted=adapted.model, compute=compute)
             with sandbox.gpu_locks(job.gpus), reserved(issuer, job):
-                evaluation = evaluate(adapted.received, job, _steps(job, told))
+                with _steps(job, told) as steps:
+                    evaluation = evaluate(adapted.received, job, steps)
                 _scrub(job, told.say)
                 return write_record(issuer, job, adapted.received, evaluation)
 
@@ -162,7 +164,8 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run is made of
         file=folder(workspace, queued.id) / "submission",
         content=queued.content,
     )
-    with _scratch(workspace) as (run, scratch):
+    with ExitStack() as ledger, _scratch(workspace) as (run, scratch):
+        ledger.enter_context(open_ledger(workspace.ledger))  # once, until the run has started
         job = _job(workspace, settings, queued.vendor, run, scratch, told, slot)
         job = replace(job, phases=queued.phases, recipe=queued.recipe)
         if job.both:
@@ -174,9 +177,11 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run is made of
         if enter:
             enter()
         with sandbox.gpu_locks(job.gpus), reserved(issuer, job, queued.id):
+            ledger.close()
             keeps = settings.training.keep_adapted_model and queued.phases == "both"
             with keep_adapted(workspace, job, queued.vendor, received, wanted=keeps) as keeping:
-                evaluation = evaluate(received, keeping.job, _steps(job, told))
+                with _steps(job, told) as steps:
+                    evaluation = evaluate(received, keeping.job, steps)
                 _scrub(job, told.say)
                 return write_record(issuer, keeping.kept(), received, evaluation)
 
@@ -185,7 +190,7 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run is made of
 class _Announced:
     """The steps of a run, each said before it is taken."""
 
-    steps: sandbox.Steps
+    steps: sandbox.ResidentSteps
     tiles: dict[str, int]
     say: Callable[[str], None]
 
@@ -205,11 +210,13 @@ class _Announced:
         return self.steps.run(spec)
 
 
-def _steps(job: Job, told: Told) -> _Announced:
+@contextmanager
+def _steps(job: Job, told: Told) -> Iterator[_Announced]:
     training = job.dataset.training
     tiles = {"predict": job.dataset.holdout.size, "train": training.size if training else 0}
     steps = sandbox.Steps(job.scratch, job.seccomp, told.frames, told.charged)
-    return _Announced(steps, tiles, told.say)
+    with sandbox.ResidentSteps(steps) as resident:
+        yield _Announced(resident, tiles, told.say)
 
 
 def _scrub(job: Job, say: Callable[[str], None]) -> None:
@@ -245,7 +252,7 @@ def _slot(workspace: Workspace, settings: Settings, told: Told) -> Iterator[int]
     waiting = "Another run has this host; waiting for its end ..."
     slots = len(settings.resources.slots)
     with sandbox.host_slot(slots, lambda: told.say(waiting)) as slot:
-        with sandbox.sweep_lock():
+        with sandbox.sweep_lock(), open_ledger(workspace.ledger):
             _sweep(workspace, slot, slots)
         yield slot
 

@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluator.errors import SubmissionError
-
-NUMBER_BYTES = 4
-"""Of a predicted number: one float32."""
+from evaluator.job import NUMBER_BYTES
 
 
 def read_predictions(raw: bytes, count: int, classes: int) -> NDArray[np.uint8]:
@@ -66,4 +64,4 @@ def read_numbers(raw: bytes, count: int) -> NDArray[np.float32]:
             "A prediction is no finite number. Write a float32 for each tile, never NaN or "
             "infinity.",
         )
-    return predictions.astype(np.float32)
+    return predictions.astype(np.float32, copy=False)  # a copy where bytes are the other way round

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 import sandbox
-from evaluator.dataset.sealed import open_dataset
+from evaluator.dataset.sealed import BYTES, open_dataset
 from evaluator.leakage import phase_bits, release_bits, tile_bits, total
 from evaluator.ledger import RunRow, open_ledger
 from evaluator.scoring import Holdout
@@ -18,7 +16,8 @@ if TYPE_CHECKING:
     from evaluator.ledger_rows import Phases
     from evaluator.regression import ErrorGrid
     from evaluator.scoring import Grid
-    from evaluator.workspace import Publish, Workspace
+    from evaluator.settings import Publish
+    from evaluator.workspace import Workspace
     from sandbox import SandboxPolicy
 
 
@@ -103,5 +102,5 @@ def spending(workspace: Workspace) -> Spending:
         unlisted=len(signed - {run.run for run in runs}),
         budget=publish.leakage_budget_bits,
         run=most_bits(dataset, publish, policy, phases),
-        tile=tile_bits(dataset.shape, np.dtype(dataset.dtype).itemsize),
+        tile=tile_bits(dataset.shape, BYTES[dataset.dtype]),
     )

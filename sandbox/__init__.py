@@ -32,6 +32,7 @@ from sandbox.lock import (
 from sandbox.logs import LOG_BYTES
 from sandbox.nvml import gpu_models
 from sandbox.policy import CEILINGS, RUNTIMES, SandboxPolicy, load_policy
+from sandbox.resident import ResidentSteps
 from sandbox.run import remove_leftovers, run, uninterrupted
 from sandbox.spec import (
     Allowance,
@@ -61,6 +62,7 @@ __all__ = [
     "NotLoadable",
     "Outcome",
     "PolicyError",
+    "ResidentSteps",
     "SandboxError",
     "SandboxPolicy",
     "Spec",

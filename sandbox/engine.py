@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import docker
 import docker.errors
@@ -17,21 +18,37 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TIMEOUT = 120  # seconds for any one request but `wait` and image transfers
+_kept = threading.local()  # the client of each thread, and where it leads
 
 
 def connect() -> docker.APIClient:
-    """A client of the local engine; SandboxError says what is missing and how to get it."""
+    """A client of the local engine; SandboxError says what is missing and how to get it.
+
+    It is the thread's own: making one asks the engine for its version, which takes 8 ms, and a
+    run needs ten. Of one that is kept the engine is asked whether it still answers.
+    """
     address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     if not address.startswith("unix://"):
         raise SandboxError(
             "DOCKER_HOST names an engine on another machine, and tiles never leave this one. "
             "Unset it, or point it at a local socket (unix:///...)."
         )
+    if getattr(_kept, "address", None) == address and _answers(_kept.client):
+        return cast("docker.APIClient", _kept.client)
     try:
         # "auto" asks the engine for its version, so a client in hand is an engine that answers.
-        return docker.APIClient(base_url=address, version="auto", timeout=_TIMEOUT)
+        client = docker.APIClient(base_url=address, version="auto", timeout=_TIMEOUT)
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
         raise SandboxError(_why_not(address.removeprefix("unix://"))) from error
+    _kept.address, _kept.client = address, client
+    return client
+
+
+def _answers(client: docker.APIClient) -> bool:
+    try:
+        return bool(client.ping())
+    except (docker.errors.DockerException, requests.exceptions.RequestException):
+        return False
 
 
 def _why_not(socket: str) -> str:

@@ -167,6 +167,10 @@ class Meter:
                 f"for it: {self._failure}"
             ) from self._failure
 
+    def allow(self, allowance: Allowance) -> None:
+        """Give a container that runs another allowance, of which all counts that it has used."""
+        self._allowance = allowance
+
     def usage(self) -> Usage:
         """What the container used, once the block is left."""
         return self._tally.usage(self._until, self._figures)

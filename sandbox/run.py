@@ -8,7 +8,9 @@ import os
 import signal
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import docker.errors
@@ -32,6 +34,7 @@ from sandbox.wall import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from docker import APIClient
@@ -45,6 +48,8 @@ _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE of linux/falloc.h
 # The conventions of `docker run`: found but not executable, not found.
 _NOT_STARTABLE = (126, 127)
 _KILLED = 137  # 128 and SIGKILL
+# Seconds between two looks at an answer, and at whether the program that owes it still runs.
+_POLL, _LOOK = 0.001, 0.1
 
 
 def run(  # noqa: PLR0913, PLR0917 - a container, its place, and who is told what of it
@@ -70,32 +75,112 @@ def run(  # noqa: PLR0913, PLR0917 - a container, its place, and who is told wha
     for rehearsals, what the program printed. Raises SandboxError for every trouble that is not the
     submission's.
     """
+    with contained(spec, scratch, seccomp, frames, charged, log) as container:
+        container.start()
+        return container.outcome(spec.limits.seconds, spec.output_size)
+
+
+@contextmanager
+def contained(  # noqa: PLR0913, PLR0917 - as `run` has them
+    spec: Spec,
+    scratch: Path,
+    seccomp: str,
+    frames: Callable[[Frame], None] | None = None,
+    charged: Callable[[float], None] | None = None,
+    log: Log | None = None,
+) -> Iterator[Container]:
+    """One container behind the wall, not started yet, and gone when the block is left.
+
+    The steps of `run`, for who has to do something between them.
+    """
     client = connect()
     with run_lock(spec.run), _output_file(spec, scratch) as (path, descriptor):
         asked = create_arguments(spec, str(path), uid_of(spec.run), seccomp)
-        with engine_errors(), _container(client, asked, spec) as container:
-            require_equal(client, asked, container)
+        with ExitStack() as engine:
+            engine.enter_context(engine_errors())
+            made = engine.enter_context(_container(client, asked, spec))
+            require_equal(client, asked, made)
             if spec.model:
                 _require_model(client, spec.run)
-            started = time.monotonic()
-            with (
-                reported(client, container, frames if spec.frames else None),
-                listening(client, container, spec, log),
-                Meter(
-                    container,
-                    spec.limits.cpus,
-                    spec.allowance,
-                    spec.gpus,
-                    lambda: _kill(container),
-                    charged,
-                ) as meter,
-            ):
-                status, exit_code, running = _start_and_wait(
-                    client, container, spec.limits.seconds, meter
-                )
-                seconds = time.monotonic() - started
-        output = b"" if spec.kept else os.pread(descriptor, spec.output_size + 1, 0)
-    return Outcome(status, output, exit_code, seconds, meter.usage(), running - started)
+            stop = partial(_kill, made)
+            meter = Meter(made, spec.limits.cpus, spec.allowance, spec.gpus, stop, charged)
+            heard = (
+                reported(client, made, frames if spec.frames else None),
+                listening(client, made, spec, log),
+            )
+            yield Container(client, made, spec, descriptor, engine, meter, heard)
+
+
+@dataclass
+class Container:
+    """What can be done with a container that there is; `contained` makes one."""
+
+    client: APIClient
+    id: str
+    spec: Spec
+    descriptor: int  # of its output file
+    engine: ExitStack  # removes it
+    meter: Meter
+    heard: tuple[AbstractContextManager[None], ...]
+    _ended: tuple[Status, int | None] | None = None
+
+    def start(self) -> None:
+        """Start it, metered; a program that is not there has ended by then."""
+        self._began, self._since = time.monotonic(), time.time()
+        for each in self.heard:
+            self.engine.enter_context(each)
+        self.engine.enter_context(self.meter)
+        not_there = _start(self.client, self.id)
+        self._running = time.monotonic()
+        if not_there is not None:
+            self._ended = Status.START_FAILED, not_there
+
+    def answer(self, size: int, seconds: float) -> bytes | None:
+        """What it has written of its output when that is `size` bytes; None where it ended first.
+
+        A program of ours goes on after that. Raises no more than `run` does.
+        """
+        deadline, look = self._running + seconds, self._running + _LOOK
+        while self._ended is None and os.fstat(self.descriptor).st_size < size:
+            now = time.monotonic()
+            if now > deadline:
+                self._ended = Status.TIMEOUT, None
+            elif now > look:
+                look = now + _LOOK
+                if not self._state()["Running"]:
+                    return None
+            time.sleep(_POLL)
+        return None if self._ended else os.pread(self.descriptor, size, 0)
+
+    def outcome(self, seconds: float, size: int) -> Outcome:
+        """Wait for its end, for so many seconds at most; remove it; read `size` bytes of output."""
+        status, exit_code = self._ended or self._wait(time.monotonic() + seconds)
+        took = time.monotonic() - self._began
+        self.engine.close()
+        output = b"" if self.spec.kept else os.pread(self.descriptor, size + 1, 0)
+        start = self._running - self._began
+        return Outcome(status, output, exit_code, took, self.meter.usage(), start)
+
+    def _wait(self, deadline: float) -> tuple[Status, int | None]:
+        """How it ended."""
+        seconds = deadline - time.monotonic()
+        try:
+            self.client.wait(self.id, timeout=seconds)  # type: ignore[arg-type]  # requests takes floats
+        except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
+            if time.monotonic() < deadline:
+                raise  # the engine went away: our trouble, even where it is back by now
+            self.client.ping()  # a dead engine is our trouble, a slow program the submission's
+            if self._state()["Running"]:
+                return Status.TIMEOUT, None
+        if self.meter.stopped:
+            return _STOPPED[self.meter.stopped], None
+        state = self._state()
+        if state["ExitCode"] == _KILLED and not state["OOMKilled"]:
+            _require_own_end(self.client, self.id, self._since)
+        return _status(state), int(state["ExitCode"])
+
+    def _state(self) -> dict[str, Any]:
+        return dict(self.client.inspect_container(self.id)["State"])
 
 
 @contextmanager
@@ -225,34 +310,16 @@ def require_equal(client: APIClient, asked: dict[str, Any], container: str) -> N
 _STOPPED = {"operations": Status.BUDGET_SPENT, "gpu memory": Status.OUT_OF_MEMORY}
 
 
-def _start_and_wait(
-    client: APIClient, container: str, seconds: float, meter: Meter
-) -> tuple[Status, int | None, float]:
-    """How it ended, and since when the engine had it running, on the monotonic clock."""
-    before = time.time()
+def _start(client: APIClient, container: str) -> int | None:
+    """Start it; the exit status of a program that is missing or not executable."""
     try:
         client.start(container)
     except docker.errors.APIError as error:
         code = int(client.inspect_container(container)["State"]["ExitCode"])
         if code in _NOT_STARTABLE and not hook_failed(error):
-            return Status.START_FAILED, code, time.monotonic()
+            return code
         raise
-    running = time.monotonic()
-    deadline = running + seconds
-    try:
-        client.wait(container, timeout=seconds)  # type: ignore[arg-type]  # requests takes floats
-    except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
-        if time.monotonic() < deadline:
-            raise  # the engine went away: our trouble, even where it is back by now
-        client.ping()  # a dead engine is our trouble, a slow program the submission's
-        if client.inspect_container(container)["State"]["Running"]:
-            return Status.TIMEOUT, None, running
-    if meter.stopped:
-        return _STOPPED[meter.stopped], None, running
-    state = client.inspect_container(container)["State"]
-    if state["ExitCode"] == _KILLED and not state["OOMKilled"]:
-        _require_own_end(client, container, before)
-    return _status(state), int(state["ExitCode"]), running
+    return None
 
 
 def _require_own_end(client: APIClient, container: str, since: float) -> None:

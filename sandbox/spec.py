@@ -36,7 +36,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One regular file of the host, readable at `target` inside and never writable."""
+    """One regular file of the host, readable at `target` inside and never writable.
+
+    Or, where a program of ours waits for its tiles, a folder of the run's own.
+    """
 
     source: Path
     target: str
@@ -119,8 +122,9 @@ class Spec:
     There is no field for a network, a privilege, a writable directory or a log: what
     cannot be said cannot be asked for. `model` is how the run's model volume is seen, if at all;
     `output_size` 0 means that there is no output file. `kept` is a file of the host's that takes
-    the output instead, unread, and `frames` lets a program of ours report numbers on its stderr:
-    neither is for a submission's own image.
+    the output instead, unread, `frames` lets a program of ours report numbers on its stderr, and
+    one of ours that `waits` may go on as the prediction after it (`ResidentSteps`): none of these
+    is for a submission's own image.
     """
 
     run: str
@@ -136,6 +140,7 @@ class Spec:
     cpuset: str = ""
     kept: Path | None = None
     frames: bool = False
+    waits: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a name where an id is needed: tags move, ids do not."""

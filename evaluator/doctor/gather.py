@@ -27,6 +27,7 @@ from evaluator.doctor.facts import (
     Room,
     Runtime,
 )
+from evaluator.meanwhile import meanwhile
 from evaluator.workspace import find_gpus
 
 if TYPE_CHECKING:
@@ -43,16 +44,18 @@ def gather(workspace: Path) -> HostFacts:
     Raises SandboxError where no engine answers; whatever else cannot be read is None.
     """
     client = sandbox.connect()
+    gpu = meanwhile(_gpu)
     with sandbox.engine_errors():
         info, version = client.info(), client.version()
     engine = read_engine(info, version)
+    runsc = meanwhile(lambda: _runsc(engine))
     return HostFacts(
         engine=engine,
         reach=_reach(),
         kernel=_kernel(),
         room=_room(Path(engine.root), workspace),
-        gpu=_gpu(),
-        runsc=_runsc(engine),
+        gpu=gpu(),
+        runsc=runsc(),
     )
 
 

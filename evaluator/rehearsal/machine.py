@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evaluator.job import NUMBER_BYTES
 from evaluator.lint.facts import StepFacts
-from evaluator.predictions import NUMBER_BYTES
 from evaluator.rehearsal.by_hand import command, keep
 from sandbox import LOG_BYTES, Mount, Status
 

@@ -16,7 +16,9 @@ def fields(data: Bytes, start: int, end: int) -> Iterator[Field]:
     """The fields of the message in data[start:end]."""
     position = start
     while position < end:
-        key, position = varint(data, position, end)
+        key, position = data[position], position + 1
+        if key >= 0x80:  # few are longer than a byte
+            key, position = varint(data, position - 1, end)
         number, wire = key >> 3, key & 7
         if wire == VARINT:
             value, position = varint(data, position, end)

@@ -73,7 +73,7 @@ class FineTuning:
         for name, layer in zip(graph.weights, graph.layers, strict=True):
             held = self.executor.parameter[name]
             if held.ndim == 4:
-                held.data = held.data.contiguous(memory_format=torch.channels_last)
+                held.data = lying(held.data)
             held.requires_grad_(layer >= self.settings.frozen_layers)
             if held.requires_grad:
                 kept.append(held)
@@ -116,7 +116,7 @@ class FineTuning:
         """(n, H, W, C) tiles -> (n, K) float32 logits, or (n, 1) numbers."""
         images = torch.from_numpy(self.prepare.run(tiles)).to(self.device)
         if images.ndim == 4 and images.is_floating_point():
-            images = images.contiguous(memory_format=torch.channels_last)
+            images = lying(images)
         with self.autocast(low=self.low):
             given = self.executor(images, self.logits)
         return given.float().reshape(len(images), self.classes)[: len(tiles)]
@@ -184,6 +184,14 @@ def train(run: FineTuning, tiles: NDArray[Any], answers: Answers, progress: Prog
         run.restore(kept)
 
 
+def lying(tensor: Tensor) -> Tensor:
+    """Channels last in memory, in its strides too where it has one channel alone.
+
+    contiguous() leaves those as they are, and then convolutions make a copy for each other.
+    """
+    return tensor.to(memory_format=torch.channels_last)
+
+
 def rate(settings: Settings, step: int, steps: int) -> float:
     """The learning rate of a step, counted from 0."""
     warm = round(settings.warmup * steps)
@@ -224,9 +232,14 @@ def logits(graph: Graph) -> str:
 
 
 def prepare_torch(device: str) -> None:
-    """Threads as the sandbox grants them, and the same answer every time."""
+    """Threads as the sandbox grants them, and the same answer every time.
+
+    After the last session of onnxruntime: each switches the flushing off in its thread.
+    """
+    torch.set_flush_denormal(True)  # a product of such small gradients takes 100 times as long
     torch.set_num_threads(int(os.environ.get("EVALUATOR_THREADS") or os.cpu_count() or 1))
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # all that is read was written
     if device == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         if not torch.cuda.is_available():

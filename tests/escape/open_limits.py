@@ -30,7 +30,7 @@ from evaluator.attacks.limits_tries import DEADLINE, crash, failed_start
 from evaluator.attacks.probing import Tried, small, try_together
 from sandbox import Outcome, Spec, Status
 from sandbox.metering import Meter
-from sandbox.run import _start_and_wait
+from sandbox.run import Container
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -137,8 +137,11 @@ def stop_listening(client: APIClient, container: str, _spec: Spec) -> bool:
 def wait_as_the_product(client: APIClient, container: str, spec: Spec, seconds: float) -> None:
     """Start it and wait, metered as every run is; its allowance has no end."""
     kill = functools.partial(client.kill, container)
-    with Meter(container, spec.limits.cpus, spec.allowance, spec.gpus, kill) as meter:
-        _start_and_wait(client, container, seconds, meter)
+    meter = Meter(container, spec.limits.cpus, spec.allowance, spec.gpus, kill)
+    with open(os.devnull, "rb") as output, contextlib.ExitStack() as engine:  # noqa: PTH123 - no Path
+        made = Container(client, container, spec, output.fileno(), engine, meter, ())
+        made.start()
+        made.outcome(seconds, 0)
 
 
 def as_the_product(client: APIClient, container: str, spec: Spec) -> bool:

@@ -16,7 +16,8 @@ from evaluator.admission import Admitted, Received
 from evaluator.admission_policy import load_admission_policy
 from evaluator.compute import Compute
 from evaluator.dataset.importing import ImportRules, import_tiles
-from evaluator.dataset.sealed import open_dataset, read_labels
+from evaluator.dataset.labels import read_labels
+from evaluator.dataset.sealed import open_dataset
 from evaluator.errors import OwnerError
 from evaluator.evaluate import Evaluation, Phase, evaluate
 from evaluator.job import Images, Job
@@ -305,15 +306,27 @@ def test_a_file_of_the_wrong_size_runs_nothing(both: Job, received: Received, si
 
 
 def test_a_changed_tile_stops_the_run(job: Job, received: Received) -> None:
-    """The seal is checked first; what was tampered with is named."""
+    """No container with tiles runs before the seal is checked; what was tampered with is named."""
     tiles = job.dataset.holdout.tiles
     tiles.chmod(0o644)
     changed = np.load(tiles)
     changed[0, 0, 0] ^= 1
     np.save(tiles, changed)
 
+    steps = machine()
     with pytest.raises(OwnerError, match=r"tiles\.npy"):
-        evaluate(received, job, machine())
+        evaluate(received, job, steps)
+
+    assert steps.log == ["check"]  # which meets no tile, and runs meanwhile
+
+
+def test_a_refusal_is_no_result_of_a_changed_dataset(job: Job, received: Received) -> None:
+    """A result names the dataset whatever came of the run, so nothing is said of another."""
+    job.dataset.holdout.labels.chmod(0o644)
+    job.dataset.holdout.labels.write_bytes(b"")
+
+    with pytest.raises(OwnerError, match=r"labels\.npy"):
+        evaluate(replace(received, size=0), job, machine())
 
 
 def test_another_holdout_under_a_new_seal_stops_the_run(job: Job, received: Received) -> None:

@@ -8,6 +8,7 @@ import os
 import select
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -59,6 +60,22 @@ class Runner:
         (self.folder / "input/tiles.npy").unlink()
         assert self._call("check", device) == 0
         return [int(number) for number in np.fromfile(self.output, "<i8")]
+
+    def check_predict(
+        self, model: onnx.ModelProto, tiles: NDArray[Any]
+    ) -> tuple[list[int], int, list[int]]:
+        """Return the 24 numbers, which are there before any tile; then what `predict` returns."""
+        self._write(model, tiles, {})
+        given = self.folder / "input/tiles.npy"
+        given.rename(self.folder / "later.npy")
+        self._say("check_predict", *self._places(), "cpu")
+        deadline = time.monotonic() + ANSWER_WITHIN
+        while self.output.stat().st_size < 192 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        record = [int(number) for number in np.fromfile(self.output, "<i8")]
+        (self.folder / "later.npy").rename(given)
+        status = int(self._answer())
+        return record, status, np.fromfile(self.output, np.uint8).tolist()
 
     def predict(
         self, model: onnx.ModelProto, tiles: NDArray[Any], device: str = "cpu"
@@ -121,14 +138,22 @@ class Runner:
         self.output.write_bytes(b"")
 
     def _call(self, verb: str, device: str) -> int:
-        model, inputs = self.folder / "model.onnx", self.folder / "input"
-        return int(self._ask(verb, model, inputs, self.output, device))
+        return int(self._ask(verb, *self._places(), device))
+
+    def _places(self) -> tuple[Path, Path, Path]:
+        return self.folder / "model.onnx", self.folder / "input", self.output
 
     def _ask(self, *request: str | Path) -> Any:  # noqa: ANN401 - JSON
+        self._say(*request)
+        return self._answer()
+
+    def _say(self, *request: str | Path) -> None:
         assert self._child.stdin is not None
-        assert self._child.stdout is not None
         self._child.stdin.write(json.dumps([str(part) for part in request]).encode() + b"\n")
         self._child.stdin.flush()
+
+    def _answer(self) -> Any:  # noqa: ANN401 - JSON
+        assert self._child.stdout is not None
         ready, _, _ = select.select([self._child.stdout], [], [], ANSWER_WITHIN)
         if not ready:
             self._child.kill()

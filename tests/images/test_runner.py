@@ -95,6 +95,18 @@ def test_a_fixed_batch_is_padded_and_its_padding_dropped(
     assert runner.predict(fixed, GREY) == runner.predict(free, GREY)
 
 
+def test_a_check_goes_on_as_a_prediction_when_the_tiles_come(
+    runner: Runner, classifier: Make
+) -> None:
+    """Its record and its predictions are those of the two verbs by themselves."""
+    model = classifier()
+
+    record, status, predicted = runner.check_predict(model, GREY)
+
+    assert record == runner.check(model, GREY)
+    assert (status, predicted) == runner.predict(model, GREY)
+
+
 def test_metadata_scales_shifts_and_repeats(runner: Runner, classifier: Make) -> None:
     """scale, mean, std and channels=repeat do what the contract's formula says."""
     keys = {"scale": "0.00392", "mean": "0.4,0.5,0.6", "std": "0.2", "channels": "repeat"}
