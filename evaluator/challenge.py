@@ -16,8 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 import sandbox
 from evaluator.admission_policy import load_admission_policy
 from evaluator.calibration import known_peak
-from evaluator.dataset.arrays import MAX_CLASSES
-from evaluator.dataset.sealed import Dtype, Task, open_dataset
+from evaluator.dataset.sealed import MAX_CLASSES, Dtype, Task, open_dataset
 from evaluator.errors import OwnerError
 from evaluator.fields import UNIT, ClassName, Model
 from evaluator.petaflops import MICRO
@@ -27,7 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evaluator.admission_policy import AdmissionPolicy
-    from evaluator.workspace import Settings, Workspace
+    from evaluator.settings import Settings
+    from evaluator.workspace import Workspace
     from sandbox import SandboxPolicy
 
 MOST = 2**20  # bytes of a challenge.json; policies are a few thousand

@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from evaluator.attacks.probing import Tried
 from evaluator.dataset.importing import ImportRules, import_tiles
-from evaluator.dataset.sealed import read_labels
+from evaluator.dataset.labels import read_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,7 +22,7 @@ from evaluator.attacks.stand_in import (
     published,
     stand_in_job,
 )
-from evaluator.dataset.sealed import read_labels
+from evaluator.dataset.labels import read_labels
 from evaluator.errors import OwnerError, SubmissionError
 from evaluator.evaluate import Phase
 from evaluator.leakage import release_time

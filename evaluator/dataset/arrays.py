@@ -4,22 +4,27 @@ NumPy's own reader would map the file into memory or load it whole; these read a
 check it against the file's size, and leave the tiles to be read one by one.
 """
 
+from __future__ import annotations
+
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
 
-from evaluator.dataset.decoding import DTYPES, MAX_BYTES, Pixels, TileError, as_tile
+from evaluator.dataset.pixels import DTYPES, MAX_BYTES, Pixels, TileError, as_tile
 from evaluator.dataset.problems import Problem
-from evaluator.dataset.tiles import PROGRESS_EVERY, Progress, Tile
+from evaluator.dataset.sealed import MAX_CLASSES
+from evaluator.dataset.tiles import PROGRESS_EVERY, Tile
 from evaluator.errors import OwnerError
 
-MAX_CLASSES = 255
-"""Labels are uint8, and 255 stays free for "no answer"."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from evaluator.dataset.decoders import Decoders
+    from evaluator.dataset.tiles import Kept, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +84,8 @@ def class_names(folder: Path) -> tuple[str, ...]:
 
 
 def read_arrays(
-    folder: Path, classes: tuple[str, ...], progress: Progress
-) -> Iterator[Tile | Problem]:
+    folder: Path, classes: tuple[str, ...], decoders: Decoders, progress: Progress
+) -> Iterator[Kept | Problem]:
     """Yield the tiles of tiles.npy, (N, H, W) or (N, H, W, C), with their labels' class names.
 
     Where there is a targets.npy, it holds one number for each tile.
@@ -100,7 +105,8 @@ def read_arrays(
             if index % PROGRESS_EVERY == 0:
                 progress("reading", index, len(labels))
             name = classes[label] if 0 <= label < len(classes) else f"number {label}"
-            yield _read_tile(file, header, f"tile {index}", name, targets[index])
+            tile = _read_tile(file, header, f"tile {index}", name, targets[index])
+            yield tile if isinstance(tile, Problem) else decoders.keep(tile)
     progress("reading", len(labels), len(labels))
 
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.dataset.decoding import Pixels
+from evaluator.dataset.pixels import Pixels
 from evaluator.dataset.sealed import Band, Moments
 
 _Row = NDArray[np.float64]
+_BLOCK = 2**16
+"""Numbers taken in at once: as float64 they fit into a core's own cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +41,31 @@ class BandStatistics:
 
     def add(self, tiles: Pixels) -> None:
         """Take in a batch, (n, H, W) or (n, H, W, C)."""
-        pixels = tiles.reshape(-1, self._bands).astype(np.float64)
-        count = len(pixels)
-        self.merge(
-            Sums(
-                count,
-                pixels.mean(axis=0),
-                pixels.var(axis=0) * count,
-                pixels.min(axis=0),
-                pixels.max(axis=0),
-            )
+        # A row of pixels at a time, all bands side by side: NumPy is many times as fast along
+        # rows of hundreds of numbers as along pixels of one to thirteen.
+        rows = tiles.reshape(-1, tiles.shape[2] * self._bands)
+        step = max(1, _BLOCK // rows.shape[1])
+        for start in range(0, len(rows), step):
+            self.merge(self._block(rows[start : start + step]))
+
+    def _block(self, rows: Pixels) -> Sums:
+        # Distances from some pixel, or else the mean so far, keep sums of squares precise.
+        near = self.sums.mean if self.sums.count else rows[0, : self._bands].astype(np.float64)
+        far = rows.astype(np.float64)
+        far -= np.tile(near, rows.shape[1] // self._bands)
+        count = rows.size // self._bands
+        total = self._fold(far.sum(axis=0)).sum(axis=0)
+        squares = self._fold(np.einsum("ij,ij->j", far, far)).sum(axis=0)
+        return Sums(
+            count,
+            near + total / count,
+            np.maximum(squares - total**2 / count, 0),
+            self._fold(rows.min(axis=0)).min(axis=0).astype(np.float64),
+            self._fold(rows.max(axis=0)).max(axis=0).astype(np.float64),
         )
+
+    def _fold(self, row: Pixels) -> Pixels:
+        return row.reshape(-1, self._bands)
 
     def merge(self, more: Sums) -> None:
         """Take in what was gathered of other pixels, one of them at least."""

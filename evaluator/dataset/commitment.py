@@ -16,7 +16,8 @@ known tile a test of its label.
 
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from functools import lru_cache, reduce
 from hashlib import sha256
 from math import prod
 
@@ -24,7 +25,8 @@ import rfc8785
 
 from evaluator import merkle
 from evaluator.dataset.arrays import read_header
-from evaluator.dataset.sealed import Dataset, read_labels
+from evaluator.dataset.labels import read_labels
+from evaluator.dataset.sealed import MAX_CLASSES, Dataset, Split
 from evaluator.dataset.targets import read_targets
 from evaluator.errors import OwnerError
 
@@ -43,40 +45,62 @@ def leaf(
     secret: bytes, position: int, digest: bytes, label: str, target: float | None = None
 ) -> bytes:
     """Return the leaf of one tile, before it is hashed; `digest` is the SHA-256 of its pixels."""
-    document: dict[str, str | int | float] = {
-        "v": 1,
-        "salt": salt(secret, position).hex(),
-        "name": f"{position:06d}",
-        "sha256": digest.hex(),
-        "label": label,
-    }
-    if target is not None:
-        document |= {"v": 2, "target": target}
-    return rfc8785.dumps(document)
+    text = (
+        f'{{"label":{_jcs(label)},"name":"{position:06d}",'
+        f'"salt":"{salt(secret, position).hex()}","sha256":"{digest.hex()}",'
+    )
+    # JCS puts names in order, and these are: a tenth of the time of sorting them for each tile
+    return (text + ('"v":1}' if target is None else f'"target":{_jcs(target)},"v":2}}')).encode()
+
+
+@lru_cache(MAX_CLASSES)
+def _jcs(value: str | float) -> str:
+    return rfc8785.dumps(value).decode()
 
 
 def commit(
     name: str,
     secret: bytes,
-    digests: Sequence[bytes],
-    labels: Sequence[str],
-    targets: Sequence[float] | None = None,
+    digests: Iterable[bytes],
+    labels: Iterable[str],
+    targets: Iterable[float] | None = None,
 ) -> bytes:
     """Return commitment.json for the holdout of these tiles, labels and targets, as JCS bytes."""
-    numbers: Sequence[float | None] = targets or [None] * len(labels)
-    tiles = zip(digests, labels, numbers, strict=True)
-    leaves = [
-        merkle.leaf_hash(leaf(secret, position, *tile)) for position, tile in enumerate(tiles)
-    ]
+    tree = _Tree()
+    columns = (digests, labels) if targets is None else (digests, labels, targets)
+    for position, tile in enumerate(zip(*columns, strict=True)):
+        tree.add(merkle.leaf_hash(leaf(secret, position, *tile)))
     return rfc8785.dumps(
         {
             "type": TYPE,
             "name": name,
-            "scheme": SCHEME_WITH_TARGETS if targets else SCHEME,
-            "count": len(leaves),
-            "root": merkle.root(leaves).hex(),
+            "scheme": SCHEME if targets is None else SCHEME_WITH_TARGETS,
+            "count": tree.size,
+            "root": tree.root().hex(),
         }
     )
+
+
+class _Tree:
+    """The tree head of leaves that come one by one, of which no more than log2(n) are kept."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._complete: list[bytes] = []  # one for each 1 bit of the size, the largest first
+
+    def add(self, leaf: bytes) -> None:
+        """Add the hash of a leaf."""
+        node, size = leaf, self.size
+        while size & 1:
+            node, size = merkle.node_hash(self._complete.pop(), node), size >> 1
+        self._complete.append(node)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """Return what merkle.root says of the same leaves."""
+        if not self.size:
+            return merkle.EMPTY_ROOT
+        return reduce(lambda right, left: merkle.node_hash(left, right), reversed(self._complete))
 
 
 def check_commitment(dataset: Dataset) -> None:
@@ -88,15 +112,19 @@ def check_commitment(dataset: Dataset) -> None:
     labels = read_labels(dataset.holdout, len(dataset.classes))
     secret = (dataset.folder / "secret").read_bytes()
     published = dataset.commitment.read_bytes()
-    with dataset.holdout.tiles.open("rb") as file:
-        header = read_header(file, dataset.holdout.tiles)
-        size = prod(header.shape[1:]) * header.dtype.itemsize
-        digests = [sha256(file.read(size)).digest() for _ in labels]
     name = json.loads(published)["name"]
-    names = [dataset.classes[label] for label in labels]
-    targets = read_targets(dataset.holdout).tolist() if dataset.holdout.targets else None
-    if commit(name, secret, digests, names, targets) != published:
+    names = (dataset.classes[label] for label in labels)
+    targets = map(float, read_targets(dataset.holdout)) if dataset.holdout.targets else None
+    if commit(name, secret, _digests(dataset.holdout), names, targets) != published:
         raise OwnerError(
             f"The holdout of version {dataset.version} is not the one that commitment.json "
             "commits to, so no result on it would be believed. Restore the version from a backup."
         )
+
+
+def _digests(split: Split) -> Iterator[bytes]:
+    with split.tiles.open("rb") as file:
+        header = read_header(file, split.tiles)
+        size = prod(header.shape[1:]) * header.dtype.itemsize
+        for _ in range(split.size):
+            yield sha256(file.read(size)).digest()

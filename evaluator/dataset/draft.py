@@ -1,19 +1,25 @@
 """A new version in the making: it appears whole under its number, or not at all."""
 
+from __future__ import annotations
+
 import errno
 import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evaluator.dataset.sealed import versions
 from evaluator.errors import OwnerError
 from evaluator.files import sync
-from sandbox import SandboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox import SandboxError
 
 # One instant for every file: times would tell the order in which a version was written.
 MTIME = 946_684_800
@@ -79,6 +85,8 @@ def _settle(folder: Path) -> None:
 
 
 def _explain(data: Path, error: OSError) -> OwnerError | SandboxError:
+    from sandbox import SandboxError  # noqa: PLC0415 - it brings the engine's client with it
+
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return SandboxError(
             f"The disk under {data} is full, so nothing was imported. An import needs room for "

@@ -1,12 +1,12 @@
 """Bringing tiles in: read, check, split, shuffle, seal.
 
-    survey   decode every tile into a scratch pool, and list every problem
+    survey   decode every tile into a scratch pool, on every core, and list every problem
     split    choose the holdout: by class, whole groups, and never the same pixels on both sides
     seal     write both sides in a secret random order, hash them, publish the version
 
-The modules in that order: `sources` (with `archives`, `arrays`, `decoding`), `survey`, `pool`;
-`planning` (with `splitting`); `sealing` (with `commitment`, `bands`), `draft`. `sealed` opens
-what they made.
+The modules in that order: `sources` (with `archives`, `arrays`), `decoders` (with `decoding`,
+`scratch`), `survey`, `pool` (with `digests`); `planning` (with `splitting`); `sealing` (with
+`commitment`, `bands`), `draft`. `sealed` opens what they made.
 
 An import with a problem brings in nothing, unless it is told to leave the bad tiles out.
 """
@@ -14,6 +14,7 @@ An import with a problem brings in nothing, unless it is told to leave the bad t
 from dataclasses import dataclass
 from pathlib import Path
 
+from evaluator.dataset.decoders import Decoders
 from evaluator.dataset.draft import new_version
 from evaluator.dataset.groups import group_ids
 from evaluator.dataset.planning import Plan, check_rare, make_plan
@@ -92,11 +93,12 @@ def import_tiles(  # noqa: PLR0913 - each is an option of `data import`, named b
             _require_same_task(current, rules)
             add_version(pool, current, keep_sides=True, progress=progress)
         classes = _classes(current, rules) or declared_classes(source)
-        known_groups = any(entry.group for entry in pool.entries)
+        known_groups = any(pool.groups)
         ids = group_ids(data, key_must_exist=known_groups)
-        expected = Expected(classes, rules.shape, grayscale, ids, rules.targets)
-        problems = survey(read_tiles(source, classes, progress), pool, expected)
-        classes = classes or tuple(sorted({entry.label for entry in pool.entries}))
+        expected = Expected(classes, rules.shape, ids, rules.targets)
+        with Decoders(pool.new_scratch, grayscale=grayscale) as decoders:
+            problems = survey(read_tiles(source, classes, decoders, progress), pool, expected)
+        classes = classes or tuple(sorted(set(pool.labels)))
         problems += class_problems(pool, classes, 1 if rules.targets else 2)
         if any(problem.tiles is None or not skip_bad for problem in problems):
             raise ImportProblems([*problems, *repeats(pool)])

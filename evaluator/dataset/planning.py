@@ -1,15 +1,24 @@
 """Deciding what a version will hold: sides, order, rare classes."""
 
-import random
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from __future__ import annotations
 
-from evaluator.dataset.pool import Pool
+import random
+from array import array
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
 from evaluator.dataset.problems import ImportProblems, Problem
-from evaluator.dataset.splitting import holdout_size, split
+from evaluator.dataset.splitting import holdout_size, shuffled, split
 from evaluator.dataset.targets import strata
 from evaluator.errors import OwnerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from evaluator.dataset.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +55,18 @@ def make_plan(
     """
     shuffle = random.SystemRandom()  # the order is a secret: nobody may predict it from a seed
     asked, sides = _sides(pool, holdout, shuffle)
-    held = [row for row, side in enumerate(sides) if side]
-    kept = [row for row, side in enumerate(sides) if not side]
+    held = array("Q", (row for row, side in enumerate(sides) if side))
+    kept = array("Q", (row for row, side in enumerate(sides) if not side))
     training = _without_copies(pool, held, kept, skip_bad=skip_bad)
     _check_classes(classes, class_counts(pool, held, classes), "holdout")
     counts = class_counts(pool, training if kept else held, classes)
     _check_classes(classes, counts, "training set")
-    _check_targets([pool.entries[row].target for row in held])
-    shuffle.shuffle(held)
-    shuffle.shuffle(training)
+    _check_targets({pool.targets[row] for row in held})
     return Plan(
         classes=classes,
         rare=rare_classes(rare, classes, counts),
-        holdout=held,
-        training=training,
+        holdout=shuffled(held, shuffle),
+        training=shuffled(training, shuffle),
         asked=asked,
         copies=len(kept) - len(training),
         duplicates=_duplicates(pool, held) + _duplicates(pool, training),
@@ -68,7 +75,7 @@ def make_plan(
 
 def class_counts(pool: Pool, rows: Iterable[int], classes: Sequence[str]) -> tuple[int, ...]:
     """Count these rows of the pool per class, in the order of `classes`."""
-    found = Counter(pool.entries[row].label for row in rows)
+    found = Counter(pool.labels[row] for row in rows)
     return tuple(found[name] for name in classes)
 
 
@@ -103,31 +110,34 @@ def rare_classes(
 
 def _sides(pool: Pool, holdout: float, shuffle: random.Random) -> tuple[int, list[bool]]:
     """Return the size asked for, and the side of every tile."""
-    entries = pool.entries
-    new = [row for row, entry in enumerate(entries) if entry.holdout is None]
-    known = {e.group: e.holdout for e in entries if e.group and e.holdout is not None}
+    new = array("Q", (row for row, side in enumerate(pool.holdout) if side is None))
+    sides = zip(pool.groups, pool.holdout, strict=True)
+    known = {group: side for group, side in sides if group and side is not None}
     asked = holdout_size(holdout, len(new))
-    labels = [entries[row].label for row in new]
+    labels = [pool.labels[row] for row in new]
     chosen = split(
         labels,
-        [entries[row].group for row in new],
+        [pool.groups[row] for row in new],
         asked,
         shuffle,
-        known if len(new) < len(entries) else None,
-        strata(labels, [entries[row].target for row in new]),
+        known if len(new) < len(pool) else None,
+        strata(labels, [pool.targets[row] for row in new]),
     )
-    sides = [bool(entry.holdout) for entry in entries]
+    found = [bool(side) for side in pool.holdout]
     for row, side in zip(new, chosen, strict=True):
-        sides[row] = side
-    return asked, sides
+        found[row] = side
+    return asked, found
 
 
 def _without_copies(
     pool: Pool, held: Sequence[int], kept: Sequence[int], *, skip_bad: bool
-) -> list[int]:
+) -> array[int]:
     """Return the training rows whose pixels are not in the holdout."""
-    digests = {pool.entries[row].digest for row in held}
-    training = [row for row in kept if pool.entries[row].digest not in digests]
+    first = pool.digests.first
+    pixels = bytearray(len(pool))
+    for row in held:
+        pixels[first[row]] = True
+    training = array("Q", (row for row in kept if not pixels[first[row]]))
     copies = len(kept) - len(training)
     if copies and not skip_bad:
         text = (
@@ -147,9 +157,9 @@ def _check_classes(classes: Sequence[str], counts: Sequence[int], side: str) -> 
         )
 
 
-def _check_targets(targets: Sequence[float | None]) -> None:
+def _check_targets(targets: set[float | None]) -> None:
     """R2 compares errors with the spread of the targets, which must then have one."""
-    if None not in targets and len(set(targets)) < 2:
+    if None not in targets and len(targets) < 2:
         raise OwnerError(
             "All tiles of the holdout would have the same target, so no R2 could be computed. "
             "Choose a larger holdout, or import tiles whose targets differ."
@@ -157,4 +167,5 @@ def _check_targets(targets: Sequence[float | None]) -> None:
 
 
 def _duplicates(pool: Pool, rows: Sequence[int]) -> int:
-    return len(rows) - len({pool.entries[row].digest for row in rows})
+    first = np.frombuffer(pool.digests.first, np.uint32)
+    return len(rows) - len(np.unique(first[np.asarray(rows, np.uint64)]))

@@ -1,13 +1,13 @@
-"""Tiles on their way into a new version: pixels in one scratch file, the rest in memory.
+"""Tiles on their way into a new version: pixels in scratch files, the rest in memory.
 
-The number of tiles that fit is a matter of disk, not of memory: a tile's pixels are written
-once when it is decoded and read once when its place in the new version is known.
+The number of tiles that fit is a matter of disk: a tile's pixels are written once when it is
+decoded and read once when its place in the new version is known. In memory it costs about
+100 bytes, a third of them the SHA-256 of its pixels.
 """
 
-import os
+from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
+from itertools import repeat
 from math import prod
 from pathlib import Path
 from typing import Self
@@ -15,42 +15,39 @@ from typing import Self
 import numpy as np
 
 from evaluator.dataset.arrays import read_header
-from evaluator.dataset.decoding import Pixels
-from evaluator.dataset.sealed import Dataset, Split, check_seal, read_groups, read_labels
+from evaluator.dataset.digests import Digests
+from evaluator.dataset.labels import read_groups, read_labels
+from evaluator.dataset.pixels import Pixels
+from evaluator.dataset.scratch import Scratch, Stored
+from evaluator.dataset.sealed import Dataset, Split, check_seal
 from evaluator.dataset.targets import read_targets
 from evaluator.dataset.tiles import PROGRESS_EVERY, Progress
 from evaluator.errors import OwnerError
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What is known of one pooled tile.
-
-    `digest` is the SHA-256 of its pixels, little-endian and in C order; `group` a keyed digest
-    of its group's name, 16 bytes; `holdout` its side, or None until the split decides; `target`
-    the number to predict, a float32, where there is one.
-    """
-
-    label: str
-    group: bytes | None
-    digest: bytes
-    holdout: bool | None
-    target: float | None = None
-
-
 class Pool:
     """Tiles of one shape and dtype, numbered as they were added. A context manager.
 
-    `shape` is (H, W) or (H, W, C), and with `dtype` that of the first tile.
+    `shape` is (H, W) or (H, W, C), and with `dtype` that of the first tile. Of tile number n,
+    `labels[n]` is its class, `groups[n]` a keyed digest of its group's name, 16 bytes, or None,
+    `holdout[n]` its side, or None until the split decides, `targets[n]` the number to predict,
+    a float32, or None, and `digests[n]` the SHA-256 of its pixels, little-endian and in C order.
     """
 
     def __init__(self, path: Path) -> None:
-        self.entries: list[Entry] = []
         self.shape: tuple[int, ...] = ()
         self.dtype: np.dtype[np.generic] = np.dtype(np.uint8)
-        self._labels: dict[bytes, tuple[str, float | None]] = {}
-        self._file = path.open("x+b")
-        path.unlink()  # it lives on while it is open, and a kill cannot leave it behind
+        self.labels: list[str] = []
+        self.groups: list[bytes | None] = []
+        self.holdout: list[bool | None] = []
+        self.targets: list[float | None] = []
+        self.digests = Digests()
+        self._names: dict[str, str] = {}  # one object for each label and each group
+        self._ids: dict[bytes, bytes] = {}
+        self._scratches: list[Scratch] = []
+        self._files = array("I")  # where pixels are: the number of a scratch file, and a place
+        self._offsets = array("Q")
+        self._path = path
 
     def __enter__(self) -> Self:
         """Give the pool itself."""
@@ -58,11 +55,21 @@ class Pool:
 
     def __exit__(self, *_: object) -> None:
         """Give the disk space back."""
-        self._file.close()
+        for scratch in self._scratches:
+            scratch.close()
+
+    def __len__(self) -> int:
+        """How many tiles there are."""
+        return len(self.labels)
+
+    def new_scratch(self) -> Scratch:
+        """Return another file for pixels; `add` takes what was stored in any of them."""
+        self._scratches.append(Scratch(self._path, len(self._scratches)))
+        return self._scratches[-1]
 
     def add(
         self,
-        pixels: Pixels,
+        pixels: Stored,
         label: str,
         group: bytes | None,
         *,
@@ -74,28 +81,27 @@ class Pool:
         If the pool has the same pixels under another label or target, nothing is appended and
         that label is returned, with its target.
         """
-        data = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).tobytes()
-        digest = sha256(data).digest()
-        known, number = self._labels.setdefault(digest, (label, target))
-        if (known, number) != (label, target):
+        same = self.digests.find(pixels.digest)
+        if same is not None and (self.labels[same], self.targets[same]) != (label, target):
+            known, number = self.labels[same], self.targets[same]
             return known if number is None else f"{known} of {number:g}"
-        if not self.entries:
+        if not self.labels:
             self.shape = pixels.shape
-            self.dtype = pixels.dtype
-        self._file.write(data)
-        self.entries.append(Entry(label, group, digest, holdout, target))
+            self.dtype = np.dtype(pixels.dtype)
+        self.digests.append(pixels.digest)
+        self.labels.append(self._names.setdefault(label, label))
+        self.groups.append(group and self._ids.setdefault(group, group))
+        self.holdout.append(holdout)
+        self.targets.append(target)
+        self._files.append(pixels.scratch)
+        self._offsets.append(pixels.offset)
         return None
 
     def read(self, rows: Sequence[int]) -> Pixels:
         """Return these tiles, (len(rows), *shape), in this order."""
-        self._file.flush()
         tiles = np.empty((len(rows), *self.shape), self.dtype.newbyteorder("<"))
-        size = tiles[:1].nbytes
         for tile, row in zip(tiles, rows, strict=True):
-            # pread and not mmap: pages of a map would count as this program's memory
-            done = os.preadv(self._file.fileno(), [memoryview(tile).cast("B")], row * size)
-            if done != size:
-                raise OSError(f"the scratch file gave {done} of {size} bytes")
+            self._scratches[self._files[row]].read(tile, self._offsets[row])
         return tiles
 
 
@@ -105,6 +111,7 @@ def add_version(pool: Pool, dataset: Dataset, *, keep_sides: bool, progress: Pro
     Raises OwnerError if a sealed file has changed: a new version must not launder it.
     """
     check_seal(dataset)
+    scratch = pool.new_scratch()
     total = dataset.holdout.size + (dataset.training.size if dataset.training else 0)
     for side in (dataset.holdout, dataset.training):
         if side is None:
@@ -112,12 +119,13 @@ def add_version(pool: Pool, dataset: Dataset, *, keep_sides: bool, progress: Pro
         holdout = side is dataset.holdout if keep_sides else None
         labels = read_labels(side, len(dataset.classes))
         groups = read_groups(side)
-        targets = read_targets(side).tolist() if side.targets else [None] * side.size
+        targets = read_targets(side).tolist() if side.targets else repeat(None, side.size)
         known = zip(_tiles(dataset, side), labels, groups, targets, strict=True)
         for pixels, label, group, target in known:
-            if len(pool.entries) % PROGRESS_EVERY == 0:
-                progress("copying", len(pool.entries), total)
-            pool.add(pixels, dataset.classes[label], group, holdout=holdout, target=target)
+            if len(pool) % PROGRESS_EVERY == 0:
+                progress("copying", len(pool), total)
+            stored = scratch.append(pixels)
+            pool.add(stored, dataset.classes[label], group, holdout=holdout, target=target)
     progress("copying", total, total)
 
 

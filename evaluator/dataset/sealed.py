@@ -18,16 +18,14 @@ group, zero for none, for the owner alone.
 import errno
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from evaluator.dataset.arrays import MAX_CLASSES, open_array, read_header
 from evaluator.errors import OwnerError
 
 SIDES: Final = ("holdout", "training")
@@ -37,7 +35,12 @@ GROUPS: Final = "labels/groups.npy"
 GROUP_BYTES: Final = 16
 """Length of a group's keyed digest in groups.npy."""
 
+MAX_CLASSES: Final = 255
+"""Labels are uint8, and 255 stays free for "no answer"."""
+
 Dtype = Literal["uint8", "uint16", "float32"]
+BYTES: Final = {"uint8": 1, "uint16": 2, "float32": 4}
+"""Of one value of each type."""
 Task = Literal["classification", "regression"]
 Counts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=MAX_CLASSES)]
 
@@ -212,17 +215,21 @@ def read_seal(folder: Path) -> Seal:
 
 def check_seal(dataset: Dataset) -> None:
     """Hash every sealed file again; OwnerError names the first that is not as it was sealed."""
-    for name, digest in read_seal(dataset.folder).files.items():
-        path = dataset.folder / name
-        try:
-            found = _digest(path)
-        except OSError as error:
-            raise OwnerError(f"{path} cannot be read: {error.strerror}.") from error
-        if found != digest:
-            raise OwnerError(
-                f"{path} has changed since version {dataset.version} was sealed, so no result "
-                "would be comparable. Restore it from a backup, or import the tiles again."
-            )
+    files = read_seal(dataset.folder).files
+    # In two threads: holdout and training set are all there is to hash, and either is one file.
+    with ThreadPoolExecutor(2) as threads:
+        hashed = [threads.submit(_digest, dataset.folder / name) for name in files]
+        for (name, digest), coming in zip(files.items(), hashed, strict=True):
+            path = dataset.folder / name
+            try:
+                found = coming.result()
+            except OSError as error:
+                raise OwnerError(f"{path} cannot be read: {error.strerror}.") from error
+            if found != digest:
+                raise OwnerError(
+                    f"{path} has changed since version {dataset.version} was sealed, so no result "
+                    "would be comparable. Restore it from a backup, or import the tiles again."
+                )
 
 
 def _digest(path: Path) -> str:
@@ -236,37 +243,6 @@ def _digest(path: Path) -> str:
     with path.open("rb", buffering=0) as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         return file_digest(file, "sha256").hexdigest()
-
-
-def read_labels(split: Split, classes: int) -> NDArray[np.uint8]:
-    """Return the labels, (N,) uint8, each below `classes`.
-
-    Raises OwnerError unless their number per class is exactly what the seal says.
-    """
-    with open_array(split.labels) as file:
-        header = read_header(file, split.labels)
-        labels = np.fromfile(file, np.uint8)
-    plain = header.dtype == np.uint8 and header.shape == (split.size,)
-    if not plain or np.bincount(labels, minlength=classes).tolist() != list(split.counts):
-        raise OwnerError(
-            f"{split.labels} does not hold the labels that were sealed. Restore it from a backup, "
-            "or import the tiles again."
-        )
-    return labels
-
-
-def read_groups(split: Split) -> list[bytes | None]:
-    """Return the keyed digest of each tile's group, or None where it has none."""
-    path = split.labels.parent / Path(GROUPS).name
-    if not path.exists():
-        return [None] * split.size
-    with open_array(path) as file:
-        header = read_header(file, path)
-        rows = file.read()
-    if header.dtype != np.uint8 or header.shape != (split.size, GROUP_BYTES):
-        raise OwnerError(f"{path} is not what its seal describes. Import the tiles again.")
-    groups = (rows[start : start + GROUP_BYTES] for start in range(0, len(rows), GROUP_BYTES))
-    return [group if any(group) else None for group in groups]
 
 
 def _split(folder: Path, counts: tuple[int, ...], *, numbers: bool) -> Split:

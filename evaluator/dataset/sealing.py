@@ -6,9 +6,12 @@ get is 0444, because a single file mounted into one must be readable for the con
 
 import json
 import secrets
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
+from itertools import islice
 from math import prod
 from pathlib import Path
 from typing import cast
@@ -17,16 +20,16 @@ import numpy as np
 
 from evaluator.dataset import commitment
 from evaluator.dataset.arrays import header_bytes
-from evaluator.dataset.bands import BandStatistics
-from evaluator.dataset.decoding import Pixels
+from evaluator.dataset.bands import BandStatistics, Sums
 from evaluator.dataset.draft import Draft
+from evaluator.dataset.pixels import Pixels
 from evaluator.dataset.planning import Plan, class_counts
 from evaluator.dataset.pool import Pool
 from evaluator.dataset.sealed import GROUP_BYTES, GROUPS, TARGETS, Dtype, Seal
 from evaluator.dataset.targets import TargetRule
 from evaluator.dataset.tiles import Progress
 
-_BATCH_BYTES = 4 * 2**20
+_BATCH_BYTES = 2 * 2**20
 _CONTAINER, _OWNER = 0o444, 0o600
 
 
@@ -66,32 +69,34 @@ class _Writer:
 
     def side(self, name: str, rows: Sequence[int]) -> None:
         """Write tiles, manifest, labels and, if tiles have them, targets and groups."""
-        entries = [self._pool.entries[row] for row in rows]
+        pool = self._pool
         shape = (len(rows), *self._pool.shape)
         self._write(f"{name}/tiles/tiles.npy", self._tiles(shape, rows))
         self._write(f"{name}/tiles/manifest.json", [self._manifest(len(rows))])
-        labels = bytes(self._index[entry.label] for entry in entries)
+        labels = bytes(self._index[pool.labels[row]] for row in rows)
         # A holdout label is for the owner alone: no container ever gets it.
         mode = _OWNER if name == "holdout" else _CONTAINER
         header = header_bytes((len(rows),), "uint8")
         self._write(f"{name}/labels/labels.npy", [header, labels], mode)
         if self._targets:
             header = header_bytes((len(rows),), "float32")
-            targets = np.array([entry.target for entry in entries], "<f4").tobytes()
+            targets = np.array([pool.targets[row] for row in rows], "<f4").tobytes()
             self._write(f"{name}/{TARGETS}", [header, targets], mode)
-        if any(entry.group for entry in entries):
+        if any(pool.groups[row] for row in rows):
             header = header_bytes((len(rows), GROUP_BYTES), "uint8")
-            groups = (entry.group or bytes(GROUP_BYTES) for entry in entries)
+            groups = (pool.groups[row] or bytes(GROUP_BYTES) for row in rows)
             self._write(f"{name}/{GROUPS}", [header, *groups], _OWNER)
 
     def commitment(self, name: str) -> None:
         """Write the commitment to the holdout, and the secret that it is salted with."""
         secret = secrets.token_bytes(32)
-        entries = [self._pool.entries[row] for row in self._plan.holdout]
-        digests, labels = [entry.digest for entry in entries], [entry.label for entry in entries]
-        targets = [e.target for e in entries if e.target is not None] if self._targets else None
+        pool, rows = self._pool, self._plan.holdout
+        digests, labels = (pool.digests[row] for row in rows), (pool.labels[row] for row in rows)
+        numbers = (target for row in rows if (target := pool.targets[row]) is not None)
+        targets = numbers if self._targets else None
+        text = commitment.commit(name, secret, digests, labels, targets)
         self._write("secret", [secret], _OWNER)
-        self._write("commitment.json", [commitment.commit(name, secret, digests, labels, targets)])
+        self._write("commitment.json", [text])
 
     def seal(self, version: int) -> None:
         """Write seal.json, which lists what was written before it."""
@@ -117,22 +122,33 @@ class _Writer:
         self._write("seal.json", [document.model_dump_json(indent=2).encode() + b"\n"], _OWNER)
 
     def _tiles(self, shape: tuple[int, ...], rows: Sequence[int]) -> Iterator[bytes | memoryview]:
+        """Yield the file in batches; two more are being read while one is hashed and written."""
         yield header_bytes(shape, self._pool.dtype.name)
         tile_bytes = self._pool.dtype.itemsize * prod(self._pool.shape)
         step = max(1, _BATCH_BYTES // tile_bytes)
-        for start in range(0, len(rows), step):
-            self._progress("sealing", self._done, self._total)
-            tiles = self._pool.read(rows[start : start + step])
-            self._add(tiles, rows[start : start + step])
-            self._done += len(tiles)
-            yield tiles.data.cast("B")
+        batches = (rows[start : start + step] for start in range(0, len(rows), step))
+        with ThreadPoolExecutor(2) as threads:
+            coming = deque(threads.submit(self._batch, batch) for batch in islice(batches, 2))
+            while coming:
+                self._progress("sealing", self._done, self._total)
+                tiles, sums = coming.popleft().result()
+                coming += [threads.submit(self._batch, batch) for batch in islice(batches, 1)]
+                for label, found in sums.items():
+                    self._bands[label].merge(found)
+                self._done += len(tiles)
+                yield tiles.data.cast("B")
         self._progress("sealing", self._done, self._total)
 
-    def _add(self, tiles: Pixels, rows: Sequence[int]) -> None:
-        """Take a batch into the statistics, class by class: each pixel is looked at once."""
-        labels = np.array([self._index[self._pool.entries[row].label] for row in rows])
-        for label in np.unique(labels):
-            self._bands[label].add(tiles[labels == label])
+    def _batch(self, rows: Sequence[int]) -> tuple[Pixels, dict[int, Sums]]:
+        """Read tiles, and gather the statistics of each class."""
+        tiles = self._pool.read(rows)
+        labels = np.array([self._index[self._pool.labels[row]] for row in rows])
+        sums = {}
+        for label in np.unique(labels).tolist():
+            statistics = BandStatistics(self._channels)
+            statistics.add(tiles[labels == label])
+            sums[label] = statistics.sums
+        return tiles, sums
 
     def _manifest(self, tiles: int) -> bytes:
         document: dict[str, object] = {

@@ -1,6 +1,6 @@
 """Where tiles come from: a folder or tar of class folders, a labels.csv, or two .npy files.
 
-Every reader is a generator of `Tile` and `Problem`: a tile that cannot be used is a value and
+Every reader is a generator of `Kept` and `Problem`: a tile that cannot be used is a value and
 not an exception, so that one import tells everything that is wrong. Nothing is unpacked to
 disk: a hostile name in an archive stays a string that only reaches the operator's screen.
 """
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from evaluator.dataset import archives, arrays
-from evaluator.dataset.decoding import MAX_BYTES
+from evaluator.dataset.decoders import Decoders
 from evaluator.dataset.problems import Problem, shown
 from evaluator.dataset.targets import read_number
-from evaluator.dataset.tiles import PROGRESS_EVERY, Progress, Tile, decode_tile, is_litter
+from evaluator.dataset.tiles import PROGRESS_EVERY, File, Kept, Progress, is_litter
 from evaluator.errors import OwnerError
 
 GROUP_COLUMNS = ("group", "field", "scene")
@@ -26,25 +26,25 @@ def declared_classes(source: Path) -> tuple[str, ...]:
 
 
 def read_tiles(
-    source: Path, classes: tuple[str, ...], progress: Progress
-) -> Iterator[Tile | Problem]:
-    """Yield every tile of `source`, decoded, or the reason why it cannot be used.
+    source: Path, classes: tuple[str, ...], decoders: Decoders, progress: Progress
+) -> Iterator[Kept | Problem]:
+    """Yield every tile of `source`, with its pixels stored, or the reason why it cannot be used.
 
     `classes` gives the numbers in a labels.npy their names and is not used otherwise.
     Raises OwnerError if `source` as a whole is not something that tiles can be read from.
     """
     if source.is_file():
-        return archives.read_archive(source, progress)
+        return archives.read_archive(source, decoders, progress)
     if not source.is_dir():
         raise OwnerError(f"{source} does not exist. Name a folder or a tar archive of tiles.")
     if arrays.is_source(source):
-        return arrays.read_arrays(source, classes, progress)
+        return arrays.read_arrays(source, classes, decoders, progress)
     if (source / "labels.csv").exists():
-        return _read_table(source, progress)
-    return _read_class_folders(source, progress)
+        return decoders.decode(_read_table(source, progress))
+    return decoders.decode(_read_class_folders(source, progress))
 
 
-def _read_class_folders(source: Path, progress: Progress) -> Iterator[Tile | Problem]:
+def _read_class_folders(source: Path, progress: Progress) -> Iterator[File | Problem]:
     files: list[Path] = []
     for entry in _listing(source):
         if not entry.is_dir():
@@ -62,7 +62,7 @@ def _read_class_folders(source: Path, progress: Progress) -> Iterator[Tile | Pro
         if done % PROGRESS_EVERY == 0:
             progress("reading", done, len(files))
         label = file.parent.name
-        yield _read_file(file, shown(f"{label}/{file.name}"), label, None)
+        yield File(shown(f"{label}/{file.name}"), label, None, file)
     progress("reading", len(files), len(files))
 
 
@@ -70,7 +70,7 @@ def _listing(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if not is_litter(entry.name))
 
 
-def _read_table(source: Path, progress: Progress) -> Iterator[Tile | Problem]:
+def _read_table(source: Path, progress: Progress) -> Iterator[File | Problem]:
     rows = _rows(source / "labels.csv")
     listed: set[PurePosixPath] = set()
     for done, row in enumerate(rows):
@@ -87,7 +87,7 @@ def _read_table(source: Path, progress: Progress) -> Iterator[Tile | Problem]:
         else:
             listed.add(file)
             target = read_number(row.target)
-            yield _read_file(source / file, where, row.label, row.group or None, target)
+            yield File(where, row.label, row.group or None, source / file, target)
     progress("reading", len(rows), len(rows))
 
 
@@ -135,20 +135,3 @@ def _columns(path: Path, header: list[str]) -> tuple[int, int, int, int]:
 
 def _cell(row: list[str], column: int) -> str:
     return row[column].strip() if 0 <= column < len(row) else ""
-
-
-def _read_file(
-    path: Path, where: str, label: str, group: str | None, target: float | None = None
-) -> Tile | Problem:
-    try:
-        if not path.is_file():  # opening a FIFO would wait for a writer, for ever
-            path.stat()
-            return Problem("not a plain file", where)
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        return Problem("missing", f"{where}: there is no such file")
-    except (OSError, ValueError) as error:  # ValueError: a NUL in a name from a table
-        reason = error.strerror if isinstance(error, OSError) else "its name is not a file name"
-        return Problem("unreadable", f"{where}: {reason}")
-    return decode_tile(where, label, group, data, target)

@@ -3,13 +3,22 @@
 Where tiles have targets, so is every stratum of a class: a part of it by its targets.
 """
 
-import random
+from __future__ import annotations
+
+from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import repeat
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from evaluator.errors import OwnerError
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Mapping, Sequence
 
 Stratum = tuple[str, int]
 """A class, and the part of it by targets; 0 where tiles have none."""
@@ -97,17 +106,28 @@ def split(  # noqa: PLR0913, PLR0917 - what is known of the tiles, each a row of
     fixed = known or {}
     if seats == len(labels):
         return [True if group is None else fixed.get(group, True) for group in groups]
-    keys = list(zip(labels, strata or [0] * len(labels), strict=True))
+    one: dict[Stratum, Stratum] = {}  # one object for each stratum, and not for each tile
+    found = zip(labels, strata or repeat(0, len(labels)), strict=True)
+    keys = [one.setdefault(key, key) for key in found]
     state = _State(_shares(keys, seats, both_sides=known is None), Counter(keys))
-    pieces = _pieces(keys, groups, shuffle)
+    pieces, singles = _pieces(keys, groups, fixed, shuffle)
     for piece in pieces:
         side = None if piece.group is None else fixed.get(piece.group)
         if state.cost(piece, 1) < 0 if side is None else side:
             state.move(piece, 1)
+    for key, rows in singles.items():
+        state.fill(key, rows)
     if known is None:
         for name in sorted(set(labels)):
-            _bring_to_both_sides(state, pieces, name)
-    return [row in state.holdout for row in range(len(labels))]
+            _bring_to_both_sides(state, pieces, singles, name)
+    return [bool(side) for side in state.holdout]
+
+
+def shuffled(rows: Sequence[int], shuffle: random.Random) -> array[int]:
+    """Return the rows in random order: each gets 64 random bits, and they are sorted by these."""
+    keys = np.frombuffer(shuffle.randbytes(8 * len(rows)), np.uint64)
+    order = np.argsort(keys, kind="stable")
+    return array("Q", np.asarray(rows, np.uint64)[order].tobytes())
 
 
 def _shares(keys: Sequence[Stratum], seats: int, *, both_sides: bool) -> dict[Stratum, int]:
@@ -126,7 +146,7 @@ def _shares(keys: Sequence[Stratum], seats: int, *, both_sides: bool) -> dict[St
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Tiles that stay together: a group, or one tile of no group."""
+    """Tiles that stay together: a group. What holds of no other is a piece too, of one tile."""
 
     group: bytes | None
     rows: list[int]
@@ -141,18 +161,31 @@ class _Piece:
 
 
 def _pieces(
-    keys: Sequence[Stratum], groups: Sequence[bytes | None], shuffle: random.Random
-) -> list[_Piece]:
-    """Gather the pieces, known and unknown, largest first and in random order among equals."""
-    together: dict[bytes | int, list[int]] = {}
+    keys: Sequence[Stratum],
+    groups: Sequence[bytes | None],
+    fixed: Mapping[bytes, bool],
+    shuffle: random.Random,
+) -> tuple[list[_Piece], dict[Stratum, array[int]]]:
+    """Gather groups, largest first and in random order among equals, and single tiles by stratum.
+
+    A group of one tile is a single tile, unless its side is known.
+    """
+    together: dict[bytes, list[int]] = {}
+    alone: dict[Stratum, array[int]] = {}
     for row, group in enumerate(groups):
-        together.setdefault(row if group is None else group, []).append(row)
-    pieces = [
-        _Piece(groups[rows[0]], rows, Counter(keys[row] for row in rows))
-        for rows in together.values()
-    ]
+        if group is None:
+            alone.setdefault(keys[row], array("Q")).append(row)
+        else:
+            together.setdefault(group, []).append(row)
+    pieces = []
+    for group, rows in together.items():
+        if len(rows) == 1 and group not in fixed:
+            alone.setdefault(keys[rows[0]], array("Q")).append(rows[0])
+        else:
+            pieces.append(_Piece(group, rows, Counter(keys[row] for row in rows)))
     shuffle.shuffle(pieces)
-    return sorted(pieces, key=lambda piece: -len(piece.rows))
+    pieces.sort(key=lambda piece: -len(piece.rows))
+    return pieces, {key: shuffled(rows, shuffle) for key, rows in alone.items()}
 
 
 class _State:
@@ -162,7 +195,7 @@ class _State:
         self.shares = shares
         self.sizes = sizes
         self.have = Counter[Stratum]()
-        self.holdout: set[int] = set()
+        self.holdout = bytearray(sizes.total())  # of each tile whether it is held out
 
     def cost(self, piece: _Piece, sign: int) -> float:
         """Return how much farther from the shares a move brings the classes."""
@@ -176,7 +209,14 @@ class _State:
     def move(self, piece: _Piece, sign: int) -> None:
         for c, count in piece.sizes.items():
             self.have[c] += sign * count
-        (self.holdout.update if sign > 0 else self.holdout.difference_update)(piece.rows)
+        for row in piece.rows:
+            self.holdout[row] = sign > 0
+
+    def fill(self, key: Stratum, rows: Sequence[int]) -> None:
+        """Hold single tiles out until their stratum has its share, or there are no more."""
+        for row in rows[: max(0, self.shares[key] - self.have[key])]:
+            self.have[key] += 1
+            self.holdout[row] = True
 
     def keeps_both_sides(self, piece: _Piece, sign: int) -> bool:
         """Say whether each class of a piece would have tiles on both sides after a move."""
@@ -191,13 +231,19 @@ class _State:
         return sum(count for key, count in tiles.items() if key[0] == name)
 
 
-def _bring_to_both_sides(state: _State, pieces: list[_Piece], name: str) -> None:
+def _bring_to_both_sides(
+    state: _State, pieces: list[_Piece], singles: Mapping[Stratum, Sequence[int]], name: str
+) -> None:
     """Move the piece that costs least if a class lies wholly on one side."""
     have = state.count(state.have, name)
     if 0 < have < state.count(state.sizes, name):
         return
     sign = -1 if have else 1
-    movable = [p for p in pieces if name in p.of_classes() and state.keeps_both_sides(p, sign)]
+    mine = ((key, row) for key, rows in singles.items() if key[0] == name for row in rows)
+    alone = [_Piece(None, [row], Counter([key])) for key, row in mine]
+    movable = [
+        p for p in pieces + alone if name in p.of_classes() and state.keeps_both_sides(p, sign)
+    ]
     if not movable:
         raise OwnerError(
             f"The groups of class {name} cannot be divided: training and holdout each need a "

@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from evaluator.dataset.arrays import MAX_CLASSES
-from evaluator.dataset.decoding import Pixels, TileError, to_grey
 from evaluator.dataset.pool import Pool
 from evaluator.dataset.problems import Problem, shown
+from evaluator.dataset.scratch import Stored
+from evaluator.dataset.sealed import MAX_CLASSES
 from evaluator.dataset.targets import TargetRule, float32
-from evaluator.dataset.tiles import Tile
+from evaluator.dataset.tiles import Kept
 
 # As in evaluator.toml: names that are safe in a table, a file and a signed result.
 _CLASS_NAME = re.compile(r"\w[\w .-]{0,63}")
@@ -27,12 +27,11 @@ class Expected:
 
     classes: tuple[str, ...]
     size: tuple[int, int] | None
-    grayscale: bool
     group_id: Callable[[str], bytes]
     targets: TargetRule | None = None
 
 
-def survey(found: Iterable[Tile | Problem], pool: Pool, expected: Expected) -> list[Problem]:
+def survey(found: Iterable[Kept | Problem], pool: Pool, expected: Expected) -> list[Problem]:
     """Put every good tile into the pool, and return what is wrong with the others."""
     problems: list[Problem] = []
     unusable = Counter[str]()
@@ -52,7 +51,7 @@ def class_problems(pool: Pool, classes: Sequence[str], least: int = 2) -> list[P
 
     There must be `least` classes: where numbers are predicted, one is enough.
     """
-    sizes = Counter(entry.label for entry in pool.entries)
+    sizes = Counter(pool.labels)
     if not sizes:
         return [Problem("no tiles", "the source holds none that can be used", None)]
     problems = [
@@ -68,7 +67,7 @@ def class_problems(pool: Pool, classes: Sequence[str], least: int = 2) -> list[P
 
 def repeats(pool: Pool) -> list[Problem]:
     """Return a word on repeated pixels, for a reader who has other problems to mend anyway."""
-    count = len(pool.entries) - len({entry.digest for entry in pool.entries})
+    count = sum(number != first for number, first in enumerate(pool.digests.first))
     if not count:
         return []
     text = f"{count} tiles are copies; a copy that the split puts on the other side is refused"
@@ -88,28 +87,24 @@ def _unusable(label: str, tiles: int, expected: Expected) -> Problem:
     return Problem("unknown class", f"{shown(label)} ({tiles} tiles) {wanted}", tiles)
 
 
-def _take(tile: Tile, pool: Pool, expected: Expected) -> Problem | None:
+def _take(tile: Kept, pool: Pool, expected: Expected) -> Problem | None:
     """Put one tile into the pool, or say what is wrong with it."""
-    try:
-        pixels = to_grey(tile.pixels) if expected.grayscale else tile.pixels
-    except TileError as error:
-        return Problem(error.kind, f"{tile.where}: {error.reason}")
-    problem, target = _unlike(tile.where, pixels, pool, expected), None
+    problem, target = _unlike(tile.where, tile.pixels, pool, expected), None
     if expected.targets and not problem:
         problem = expected.targets.problem(tile.where, tile.target)
         target = None if tile.target is None else float32(tile.target)
     if problem:
         return problem
     group = None if tile.group is None else expected.group_id(tile.group)
-    other = pool.add(pixels, tile.label, group, target=target)
+    other = pool.add(tile.pixels, tile.label, group, target=target)
     if other is None:
         return None
     return Problem("two labels", f"{tile.where}: the same pixels are a {other} as well")
 
 
-def _unlike(where: str, pixels: Pixels, pool: Pool, expected: Expected) -> Problem | None:
+def _unlike(where: str, pixels: Stored, pool: Pool, expected: Expected) -> Problem | None:
     """Say how a tile differs from what was asked for, or from the first tile."""
-    first = pool.shape if pool.entries else pixels.shape
+    first = pool.shape if len(pool) else pixels.shape
     size, bands = expected.size or first[:2], first[2:]
     if pixels.shape[:2] != size:
         text = f"{_by(pixels.shape[:2])} pixels, not {_by(size)}"
@@ -117,7 +112,7 @@ def _unlike(where: str, pixels: Pixels, pool: Pool, expected: Expected) -> Probl
     if pixels.shape[2:] != bands:
         text = f"{_bands(pixels.shape[2:])}, where the first tile has {_bands(bands)}"
         return Problem("wrong bands", f"{where}: {text}")
-    if pool.entries and pixels.dtype != pool.dtype:
+    if len(pool) and pixels.dtype != pool.dtype.name:
         text = f"{pixels.dtype}, where the first tile is {pool.dtype}"
         return Problem("wrong dtype", f"{where}: {text}")
     return None

@@ -1,10 +1,11 @@
-"""What a reader of tiles yields, and how it tells that it is still at work."""
+"""A tile on its way in, and how a reader tells that it is still at work."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-from evaluator.dataset.decoding import Pixels, TileError, decode
-from evaluator.dataset.problems import Problem
+from evaluator.dataset.pixels import Pixels
+from evaluator.dataset.scratch import Stored
 
 Progress = Callable[[str, int, int], None]
 """Called as (stage, done, total); `stage` is "copying", "reading" or "sealing".
@@ -22,12 +23,23 @@ _SIDECARS = (".aux.xml", ".tfw", ".jgw", ".pgw", ".prj", ".ovr")
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
-    """One tile as it was found: an import keeps its pixels, and from here on nothing else.
+class File:
+    """An image file as it was found: its bytes, or the path of a file that has them.
 
-    `pixels` is (H, W) or (H, W, C). `group` names a field or scene whose tiles may not be
-    divided between training and holdout. `target` is the number to predict, where there is one.
+    `group` names a field or scene whose tiles may not be divided between training and holdout.
+    `target` is the number to predict, where there is one.
     """
+
+    where: str
+    label: str
+    group: str | None
+    data: bytes | Path
+    target: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """What is in a `File`, where it needs no decoding. `pixels` is (H, W) or (H, W, C)."""
 
     where: str
     label: str
@@ -36,14 +48,15 @@ class Tile:
     target: float | None = None
 
 
-def decode_tile(
-    where: str, label: str, group: str | None, data: bytes, target: float | None = None
-) -> Tile | Problem:
-    """Decode one image file, or say what is wrong with it."""
-    try:
-        return Tile(where, label, group, decode(data), target)
-    except TileError as error:
-        return Problem(error.kind, f"{where}: {error.reason}")
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A tile that can be used: an import has its pixels, and from here on nothing else of it."""
+
+    where: str
+    label: str
+    group: str | None
+    pixels: Stored
+    target: float | None = None
 
 
 def is_litter(name: str) -> bool:

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from evaluator.dataset.decoding import MAX_BYTES, TileError, as_tile, decode, to_grey
+from evaluator.dataset.decoding import decode, to_grey
+from evaluator.dataset.pixels import MAX_BYTES, TileError, as_tile
 
 RANDOM = np.random.default_rng(7)
 RGB = RANDOM.integers(0, 256, (8, 6, 3), dtype=np.uint8)
@@ -156,7 +157,8 @@ def test_cmyk_and_deep_colour_are_refused_rather_than_degraded() -> None:
 BOMB = """
 import re, sys
 from pathlib import Path
-from evaluator.dataset.decoding import TileError, decode
+from evaluator.dataset.decoding import decode
+from evaluator.dataset.pixels import TileError
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
 data = sys.stdin.buffer.read()

@@ -19,14 +19,13 @@ from PIL.PngImagePlugin import PngInfo
 
 from evaluator.dataset import sealing
 from evaluator.dataset.importing import ImportRules, import_tiles, split_again
+from evaluator.dataset.labels import read_groups, read_labels
 from evaluator.dataset.problems import SHOWN_PER_KIND, ImportProblems
 from evaluator.dataset.sealed import (
     Dataset,
     Split,
     check_seal,
     open_dataset,
-    read_groups,
-    read_labels,
 )
 from evaluator.errors import OwnerError
 from sandbox import SandboxError
@@ -306,7 +305,7 @@ def season(folder: Path, fields: dict[str, str], first: int) -> Path:
     return folder
 
 
-FIELDS = {"n1": "barley", "n2": "barley", "n3": "barley", "s1": "corn", "s2": "corn", "s3": "corn"}
+FIELDS = {f"north-{n}": "barley" for n in (1, 2, 3)} | {f"south-{n}": "corn" for n in (1, 2, 3)}
 
 
 def groups_of(split: Split | None) -> set[bytes | None]:
@@ -319,7 +318,7 @@ def test_fields_stay_whole_and_stay_on_their_side(tmp_path: Path) -> None:
     """A field is never divided, nor does its next season move it, nor does the seal name it."""
     data = tmp_path / "data"
     one = season(tmp_path / "one", FIELDS, 1)
-    two = season(tmp_path / "two", FIELDS | {"n4": "barley", "n5": "barley"}, 2)
+    two = season(tmp_path / "two", FIELDS | {"north-4": "barley", "north-5": "barley"}, 2)
 
     first = import_tiles(data, one, RULES, holdout=16, progress=quiet).dataset
     report = import_tiles(data, two, RULES, holdout=24, add=True, progress=quiet)

@@ -10,7 +10,8 @@ import pytest
 
 from evaluator.dataset.bands import BandStatistics
 from evaluator.dataset.importing import ImportRules, import_tiles, split_again
-from evaluator.dataset.sealed import Dataset, check_seal, describe, open_dataset, read_labels
+from evaluator.dataset.labels import read_labels
+from evaluator.dataset.sealed import Dataset, check_seal, describe, open_dataset
 from evaluator.errors import OwnerError
 
 RULES = ImportRules(rare=1)

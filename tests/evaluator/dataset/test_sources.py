@@ -5,6 +5,7 @@ import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, cast
 
 import numpy as np
@@ -12,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluator.dataset.archives import read_archive
+from evaluator.dataset.decoders import Decoders
 from evaluator.dataset.problems import Problem
+from evaluator.dataset.scratch import Scratch
 from evaluator.dataset.sources import declared_classes, read_tiles
-from evaluator.dataset.tiles import Tile
+from evaluator.dataset.tiles import Kept, Tile
 from evaluator.errors import OwnerError
 
 SIZES = {"barley": 3, "corn": 2}
@@ -29,11 +31,30 @@ def quiet(_stage: str, _done: int, _total: int) -> None:
 
 def read(source: Path, classes: tuple[str, ...] = ()) -> tuple[list[Tile], list[Problem]]:
     """Read a source to its end, good tiles apart from problems."""
-    found = list(read_tiles(source, classes, quiet))
-    return (
-        [item for item in found if isinstance(item, Tile)],
-        [item for item in found if isinstance(item, Problem)],
-    )
+    files: list[Scratch] = []
+    with TemporaryDirectory() as folder, opened(Path(folder), files) as decoders:
+        found = list(read_tiles(source, classes, decoders, quiet))
+        return (
+            [pixels_of(item, files) for item in found if isinstance(item, Kept)],
+            [item for item in found if isinstance(item, Problem)],
+        )
+
+
+def opened(folder: Path, files: list[Scratch], *, grayscale: bool = False) -> Decoders:
+    """Return decoders whose scratch files come into a list."""
+
+    def scratch() -> Scratch:
+        files.append(Scratch(folder / "scratch", len(files)))
+        return files[-1]
+
+    return Decoders(scratch, grayscale=grayscale)
+
+
+def pixels_of(kept: Kept, files: list[Scratch]) -> Tile:
+    """Read back what was stored."""
+    pixels = np.empty(kept.pixels.shape, kept.pixels.dtype)
+    files[kept.pixels.scratch].read(pixels, kept.pixels.offset)
+    return Tile(kept.where, kept.label, kept.group, pixels, kept.target)
 
 
 def kinds(problems: list[Problem]) -> list[str]:
@@ -113,14 +134,14 @@ def test_file_that_cannot_be_opened_is_a_problem(
 ) -> None:
     """No permission for one file leaves the others readable."""
     folder = class_folders(SIZES)
-    real = Path.open
+    real = io.open
 
-    def refuse(path: Path, mode: str) -> IO[bytes]:
-        if path.name == "0001.png":
+    def refuse(path: str, mode: str, buffering: int = -1) -> IO[bytes]:
+        if str(path).endswith("0001.png"):
             raise PermissionError(13, "Permission denied")
-        return cast("IO[bytes]", real(path, mode))
+        return cast("IO[bytes]", real(path, mode, buffering))
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
     tiles, problems = read(folder)
 
     assert len(tiles) == 3
@@ -208,10 +229,10 @@ def test_any_archive_is_read_or_refused(
     path.write_bytes(data)
 
     try:
-        found = list(read_archive(path, quiet))
+        tiles, problems = read(path)
     except OwnerError:
         return
-    assert all(isinstance(item, Tile | Problem) for item in found)
+    assert tiles or problems
 
 
 def test_source_that_is_nothing_of_the_kind_is_an_owner_error(tmp_path: Path) -> None:
@@ -340,6 +361,7 @@ def test_progress_ends_at_its_total(class_folders: Folders, pack: Pack, tmp_path
     folder = class_folders(SIZES)
     for source in (folder, pack(folder, tmp_path / "packed.tar")):
         calls: list[tuple[str, int, int]] = []
-        list(read_tiles(source, (), lambda *call, to=calls: to.append(call)))
+        with opened(tmp_path, []) as decoders:
+            list(read_tiles(source, (), decoders, lambda *call, to=calls: to.append(call)))
         assert calls[-1][0] == "reading"
         assert 0 < calls[-1][1] == calls[-1][2]

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from evaluator.dataset import commitment
 from evaluator.dataset.commitment import check_commitment
 from evaluator.dataset.importing import ImportRules, import_tiles, split_again
+from evaluator.dataset.labels import read_labels
 from evaluator.dataset.problems import ImportProblems
-from evaluator.dataset.sealed import Dataset, Split, check_seal, open_dataset, read_labels
+from evaluator.dataset.sealed import Dataset, Split, check_seal, open_dataset
 from evaluator.dataset.splitting import split
 from evaluator.dataset.targets import TargetRule, read_targets, strata
 from evaluator.errors import OwnerError

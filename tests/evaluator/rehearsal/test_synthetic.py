@@ -10,7 +10,8 @@ import pytest
 
 from evaluator.challenge import sample_challenge
 from evaluator.dataset.commitment import check_commitment
-from evaluator.dataset.sealed import check_seal, read_labels
+from evaluator.dataset.labels import read_labels
+from evaluator.dataset.sealed import check_seal
 from evaluator.dataset.targets import read_targets
 from evaluator.rehearsal import synthetic
 from evaluator.rehearsal.synthetic import make_dataset
