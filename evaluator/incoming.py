@@ -22,6 +22,7 @@ import shutil
 import stat
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEPT_FROM = 2**26  # bytes; a smaller file is copied anew in a second
-STEP = 2**28  # bytes between two notes: what a kill costs at most
+SECONDS = 10  # between two notes: what a kill costs at most
 DAYS = 7
 _HEADROOM = 2**26  # bytes of the disk that a copy leaves to the ledger, the log and a run
 _CHUNK = 2**20
@@ -77,6 +78,27 @@ class _Here:
         return _Here(self.size + len(chunk), longer)
 
 
+class _Hashed:
+    """What was written, hashed in a second thread: one chunk behind, and a whole value always."""
+
+    def __init__(self, here: _Here, thread: ThreadPoolExecutor) -> None:
+        self._here, self._thread = here, thread
+        self._last: Future[None] | None = None
+
+    def add(self, chunk: bytes) -> None:
+        """Take a chunk once the one before is hashed: more than two are never in memory."""
+        if self._last:
+            self._last.result()
+        self._last = self._thread.submit(self._add, chunk)
+
+    def here(self) -> _Here:
+        """With all that was added; its thread works in order."""
+        return self._thread.submit(lambda: self._here).result()
+
+    def _add(self, chunk: bytes) -> None:
+        self._here = self._here.and_also(chunk)
+
+
 def copied(file: BinaryIO, target: Path, most: int, incoming: Incoming) -> tuple[str, int] | None:
     """Copy a file of 64 MiB to `most` bytes to `target`, going on where an earlier copy ended.
 
@@ -91,33 +113,45 @@ def copied(file: BinaryIO, target: Path, most: int, incoming: Incoming) -> tuple
             return None
         here = _completed(file, source, incoming)
         incoming.copy.rename(target)
-        incoming.note.unlink()
+        incoming.note.unlink(missing_ok=True)
         target.chmod(0o444)
         return here.digest.hexdigest(), here.size
 
 
 def _completed(file: BinaryIO, source: Source, incoming: Incoming) -> _Here:
-    """Bring the copy to its full length, on the disk."""
+    """Bring the copy to its full length; only a note waits until its bytes are on the disk."""
     here = _kept(incoming, source)
-    with incoming.copy.open("ab", buffering=0) as copy:
+    with incoming.copy.open("ab", buffering=0) as copy, ThreadPoolExecutor(1) as thread:
         copy.truncate(here.size)
         _require_room(incoming.folder, source[0] - here.size)
-        file.seek(here.size)
-        noted = here.size
+        hashed = _Hashed(here, thread)
         try:
-            while chunk := file.read(min(_CHUNK, source[0] - here.size)):
-                _write(copy, chunk)
-                here = here.and_also(chunk)
-                incoming.advance(here.size, source[0])
-                if here.size - noted >= STEP:
-                    noted = _write_note(incoming, source, copy, here)
-        finally:
+            _append(file, source, copy, hashed, incoming, here.size)
+        except BaseException:
             with suppress(OSError):  # a full disk: the note before this one stands
-                _write_note(incoming, source, copy, here)
+                _write_note(incoming, source, copy, hashed.here())
+            raise
+        here = hashed.here()
     if _source(file) != source or here.size != source[0]:
         incoming.note.unlink(missing_ok=True)
         raise OwnerError("The submission's file changed while it was copied. Submit it again.")
     return here
+
+
+def _append(  # noqa: PLR0913, PLR0917 - both ends of a copy, and who hears of it
+    file: BinaryIO, source: Source, copy: FileIO, hashed: _Hashed, incoming: Incoming, size: int
+) -> None:
+    """Add what is not here yet, from byte `size` of the file on."""
+    file.seek(size)
+    noted = time.monotonic()
+    while chunk := file.read(min(_CHUNK, source[0] - size)):
+        _write(copy, chunk)
+        hashed.add(chunk)
+        size += len(chunk)
+        incoming.advance(size, source[0])
+        if time.monotonic() - noted >= SECONDS:
+            _write_note(incoming, source, copy, hashed.here())
+            noted = time.monotonic()
 
 
 def _source(file: BinaryIO) -> Source:
@@ -132,12 +166,11 @@ def _write(copy: FileIO, chunk: bytes) -> None:
         left = left[copy.write(left) :]
 
 
-def _write_note(incoming: Incoming, source: Source, copy: FileIO, here: _Here) -> int:
-    """Note what is here, once it is on the disk; return its size."""
+def _write_note(incoming: Incoming, source: Source, copy: FileIO, here: _Here) -> None:
+    """Note what is here, once it is on the disk."""
     os.fsync(copy.fileno())
     said = {"source": source, "size": here.size, "sha256": here.digest.hexdigest()}
     replace(incoming.note, json.dumps(said).encode())
-    return here.size
 
 
 def _kept(incoming: Incoming, source: Source) -> _Here:

@@ -62,9 +62,10 @@ class KeptImages:
 
     def remember(self, content: str, image: str) -> None:
         """Note what bytes of this sha256 became, as the most recently used."""
-        key = self._key(content)
-        others = [each for each in self._read() if each.bytes != key]
-        self._write([*others, _Known(bytes=key, image=image)])
+        key, known = self._key(content), self._read()
+        now = [*(each for each in known if each.bytes != key), _Known(bytes=key, image=image)]
+        if now != [*known]:
+            self._write(now)
 
     def prune(self) -> None:
         """Drop what is more than `most`, and every admitted image that nothing remembers."""

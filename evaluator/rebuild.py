@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from evaluator.intake.door import Unpacked
+    from evaluator.intake.pieces import Layer
 
 _OCI = "application/vnd.oci.image"
-_CHUNK = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Rebuilt:
 
 def rebuild(image: Unpacked, finished: Callable[[dict[str, Any]], bytes]) -> Rebuilt:
     """Put the layers of `image` under its settings; `finished` writes a config as JSON."""
-    layers = [(_hashed(_layer(image, place)), place) for place in image.layers]
+    layers = [(_hashed(layer.chunks()), layer) for layer in image.layers]
     config = finished(
         {
             "architecture": ARCHITECTURE,
@@ -52,7 +51,7 @@ def rebuild(image: Unpacked, finished: Callable[[dict[str, Any]], bytes]) -> Reb
         schemaVersion=2,
         mediaType=f"{_OCI}.manifest.v1+json",
         config=_descriptor("config.v1+json", _digest(config), len(config)),
-        layers=[_descriptor("layer.v1.tar", digest, size) for digest, (_, size) in layers],
+        layers=[_descriptor("layer.v1.tar", digest, layer.size) for digest, layer in layers],
     )
     entry = _descriptor("manifest.v1+json", _digest(manifest), len(manifest))
     names = [_blob(digest) for digest, _ in layers]
@@ -65,24 +64,15 @@ def rebuild(image: Unpacked, finished: Callable[[dict[str, Any]], bytes]) -> Reb
         _blob(_digest(config)): config,
     }
     # Equal layers are one file.
-    return Rebuilt((_digest(config), _digest(manifest)), _archive(documents, image, dict(layers)))
+    return Rebuilt((_digest(config), _digest(manifest)), _archive(documents, dict(layers)))
 
 
-def _archive(
-    documents: dict[str, bytes], image: Unpacked, layers: dict[str, tuple[int, int]]
-) -> Iterator[bytes]:
+def _archive(documents: dict[str, bytes], layers: dict[str, Layer]) -> Iterator[bytes]:
     for name, content in documents.items():
         yield from _member(name, len(content), [content])
-    for digest, place in layers.items():
-        yield from _member(_blob(digest), place[1], _layer(image, place))
+    for digest, layer in layers.items():
+        yield from _member(_blob(digest), layer.size, layer.chunks())
     yield bytes(2 * tarfile.BLOCKSIZE)
-
-
-def _layer(image: Unpacked, place: tuple[int, int]) -> Iterator[bytes]:
-    """The bytes of a layer, wherever the spool's own position is."""
-    offset, size = place
-    for done in range(0, size, _CHUNK):
-        yield os.pread(image.spool.fileno(), min(_CHUNK, size - done), offset + done)
 
 
 def _member(name: str, size: int, content: Iterable[bytes]) -> Iterator[bytes]:

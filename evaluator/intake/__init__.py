@@ -10,6 +10,7 @@ the engine that.
     streams    bytes in order: hashed, unpacked, counted against the budgets
     tarstream  the headers of a hostile tar, one at a time
     layers     one layer written anew: what is dropped, what is refused
+    pieces     where the bytes of such a layer are
     view       what stands at a path once all layers lie over each other
     marks      counts and settings as handed in, for a rehearsal alone
     worker     the child: confined first, then all of the above

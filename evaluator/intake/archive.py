@@ -112,7 +112,8 @@ def _opened(descriptor: int, start: int, size: int, document_bytes: int) -> Arch
     region = Region(descriptor, start, size)
     members: dict[str, Entry] = {}
     places: dict[str, int] = {}
-    for entry in Reader(region):
+    reader = Reader(region)
+    for entry in reader:
         name = plain_path(entry.name)
         if name is None and entry.kind == "directory" and entry.name in {".", "./"}:
             continue
@@ -120,7 +121,7 @@ def _opened(descriptor: int, start: int, size: int, document_bytes: int) -> Arch
             raise Malformed
         if entry.kind not in {"file", "directory", "symlink"}:
             raise Malformed
-        members[name], places[name] = entry, region.position
+        members[name], places[name] = entry, start + reader.offset
     return Archive(descriptor, members, places, document_bytes)
 
 

@@ -22,8 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evaluator.image_settings import reduced
 from evaluator.intake.handed import Handed  # noqa: TC001 - pydantic reads it
+from evaluator.intake.pieces import Layer
 from evaluator.intake.refusals import Incomplete, refused
-from evaluator.intake.worker import Request
+from evaluator.intake.worker import Request, most_written
 from sandbox import SandboxError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ _PYTHON = "/proc/self/exe"
 _START_SECONDS = 60  # on a busy host
 _LAST_SECONDS = 5  # between the end of a report and the end of the child
 _RULES = frozenset(f"EVA{number}" for span in (range(101, 110), range(201, 210)) for number in span)
+_Number = Annotated[int, Field(ge=0)]
 
 
 class _Report(BaseModel):
@@ -65,20 +67,19 @@ class _Settings(_Report):
 
 class _Rebuilt(_Report):
     settings: _Settings
-    layers: list[Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)]]
+    layers: list[list[Annotated[list[_Number], Field(min_length=3, max_length=3)]]]
     handed: Handed | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """Layers as plain tars in `spool`, each with its offset and size in bytes, and settings.
+    """Layers as plain tars, to be read while `unpacked` lasts, and settings.
 
     `settings` are the `config` part of an image config, reduced to what may stay; `handed` is what
     a rehearsal is told of the image, where it asked.
     """
 
-    spool: BinaryIO
-    layers: tuple[tuple[int, int], ...]
+    layers: tuple[Layer, ...]
     settings: dict[str, Any]
     handed: Handed | None = None
 
@@ -100,7 +101,7 @@ def unpacked(
         report = _parsed(_run(source, spool, rules, marks=marks))
         if marks != (report.handed is not None):
             raise refused("EVA109")
-        yield _believed(report, spool, rules)
+        yield _believed(report, (spool.fileno(), source.fileno()), rules)
 
 
 def _run(source: BinaryIO, spool: BinaryIO, rules: ImageRules, *, marks: bool) -> bytes:
@@ -187,12 +188,14 @@ def _refusal(said: _Refusal) -> Refused:
     return Incomplete() if said.incomplete else refused(said.rule)
 
 
-def _believed(report: _Rebuilt, spool: BinaryIO, rules: ImageRules) -> Unpacked:
-    """What of a report can be true of this spool, with settings that went through our own list."""
-    end = os.fstat(spool.fileno()).st_size
-    inside = all(start + size <= end for start, size in report.layers)
-    if not (inside and 0 < len(report.layers) <= rules.layers):
+def _believed(report: _Rebuilt, files: tuple[int, int], rules: ImageRules) -> Unpacked:
+    """What of a report can be true of these files, with settings that went through our own list."""
+    ends = dict(enumerate(os.fstat(file).st_size for file in files))
+    pieces = [piece for layer in report.layers for piece in layer]
+    inside = all(start + size <= ends.get(file, -1) for file, start, size in pieces)
+    small = sum(size for _, _, size in pieces) <= most_written(rules.unpacked_bytes)
+    if not (inside and small and 0 < len(report.layers) <= rules.layers):
         raise refused("EVA109")
     settings = reduced(report.settings.model_dump())
-    layers = tuple((start, size) for start, size in report.layers)
-    return Unpacked(spool, layers, settings, report.handed)
+    layers = (tuple((file, at, size) for file, at, size in layer) for layer in report.layers)
+    return Unpacked(tuple(Layer(files, layer) for layer in layers), settings, report.handed)

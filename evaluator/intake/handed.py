@@ -47,7 +47,7 @@ def image_facts(image: Unpacked, size: int) -> ImageFacts:
     assert handed is not None  # noqa: S101 - the caller asked for marks
     return ImageFacts(
         size=size,
-        unpacked=sum(length for _, length in image.layers),
+        unpacked=sum(layer.size for layer in image.layers),
         layers=len(image.layers),
         entries=handed.marks["entries"],
         entrypoint=tuple(image.settings["Entrypoint"]),

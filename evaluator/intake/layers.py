@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from evaluator.intake.refusals import refused
 from evaluator.intake.tarstream import Entry, Malformed, Reader, header
@@ -12,6 +12,7 @@ from evaluator.intake.tarstream import Entry, Malformed, Reader, header
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from evaluator.intake.pieces import Writer
     from evaluator.intake.streams import Budget
 
 WHITEOUT = ".wh."
@@ -25,7 +26,7 @@ _REFUSED = {"device": "EVA201", "fifo": "EVA201", "sparse": "EVA208"}
 _MODES = {"file": 0o777, "hardlink": 0o777, "symlink": 0o777, "directory": 0o1777}
 
 
-def rewritten(layer: Reader, out: BinaryIO, budget: Budget) -> Iterator[Entry]:
+def rewritten(layer: Reader, out: Writer, budget: Budget) -> Iterator[Entry]:
     """Write the members of `layer` to `out` as a plain tar, yielding each once it is written.
 
     Raises Refused by the rules EVA201 to EVA209. Memory is one integer for each member of a
@@ -40,12 +41,15 @@ def rewritten(layer: Reader, out: BinaryIO, budget: Budget) -> Iterator[Entry]:
             kept = _sanitised(entry)
             known.add(kept)
             out.write(header(kept))
-            out.writelines(layer.content())
+            if not out.leave(layer.offset, kept.size):
+                for chunk in layer.content():
+                    out.write(chunk)
             out.write(bytes(-kept.size % _BLOCK))
             yield kept
     except Malformed as error:
         raise refused("EVA209") from error
     out.write(bytes(2 * _BLOCK))
+    out.end()
 
 
 def _sanitised(entry: Entry) -> Entry:

@@ -68,7 +68,7 @@ class Region:
 
 
 class Unpacked:
-    """The content of a region: gzip and zstd undone, anything else as it is.
+    """The content of a region: gzip and zstd undone, anything else `plain`, as it is.
 
     Reads end in Refused where the compression is damaged (EVA106), the content outgrows the
     budget (EVA102) or its own compressed size (EVA206).
@@ -77,8 +77,8 @@ class Unpacked:
     def __init__(self, descriptor: int, start: int, size: int, budget: Budget) -> None:
         self.packed, self._size, self._budget = Region(descriptor, start, size), size, budget
         self._source = _decompressor(os.pread(descriptor, 4, start), self.packed)
-        self._plain = self._source is self.packed
-        self.digest = self.packed.digest if self._plain else hashlib.sha256()
+        self.plain = self._source is self.packed
+        self.digest = self.packed.digest if self.plain else hashlib.sha256()
         self._count = 0
 
     def read(self, size: int = CHUNK) -> bytes:
@@ -91,7 +91,7 @@ class Unpacked:
         self._budget.take_bytes(len(chunk))
         if self._count > max(_FREE, self._budget.ratio * self._size):
             raise refused("EVA206")
-        if not self._plain:  # else it has been hashed on its way
+        if not self.plain:  # else it has been hashed on its way
             self.digest.update(chunk)
         return chunk
 

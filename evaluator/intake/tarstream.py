@@ -22,6 +22,8 @@ _CHUNK = 2**18
 _MAX_EXTENDED = 2**20  # bytes; Linux keeps at most 64 KiB for each attribute of a file
 _MAX_IN_A_ROW = 4  # extended headers for one member: path, link, and a global one
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
+_PLAIN = struct.Struct("100s48s8sc100s8s247x")  # the same, with its five numbers as one
+_LONGEST, _BEYOND_OCTAL = 100, 8**11
 _KINDS: dict[bytes, Kind] = {
     b"0": "file",
     b"\0": "file",
@@ -71,11 +73,14 @@ class Entry:
 class Reader:
     """The members of a tar in order; the content of the last one may be read before the next.
 
-    Malformed is raised for whatever is no tar, a damaged header in the middle included.
+    Malformed is raised for whatever is no tar, a damaged header in the middle included. The stream
+    is read ahead: `offset` is how much of it was used, a member's header included.
     """
 
     def __init__(self, stream: Stream) -> None:
+        self.offset = 0
         self._stream, self._left, self._padding = stream, 0, 0
+        self._ahead, self._used = b"", 0  # what was read, and how much of that is behind us
 
     def __iter__(self) -> Iterator[Entry]:
         """Each member once."""
@@ -87,7 +92,7 @@ class Reader:
     def content(self) -> Iterator[bytes]:
         """What is left of the last member's content."""
         while self._left:
-            chunk = self._stream.read(min(self._left, _CHUNK))
+            chunk = self._some(min(self._left, _CHUNK))
             if not chunk:
                 raise Malformed
             self._left -= len(chunk)
@@ -120,22 +125,35 @@ class Reader:
     def _exactly(self, size: int) -> bytes:
         """`size` bytes, or none at the end."""
         parts, left = [], size
-        while left and (chunk := self._stream.read(left)):
+        while left and (chunk := self._some(left)):
             parts.append(chunk)
             left -= len(chunk)
         if left not in {0, size}:
             raise Malformed
-        return b"".join(parts)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _some(self, size: int) -> bytes:
+        """At most `size` bytes; none only at the end."""
+        if self._used == len(self._ahead):
+            self._ahead, self._used = self._stream.read(_CHUNK), 0
+        chunk = self._ahead[self._used : self._used + size]
+        self._used += len(chunk)
+        self.offset += len(chunk)
+        return chunk
 
     def _skip(self, size: int) -> None:
-        if not self._stream.skip(size):
+        ahead = min(size, len(self._ahead) - self._used)
+        self._used += ahead
+        self.offset += size
+        if size > ahead and not self._stream.skip(size - ahead):
             raise Malformed
 
 
 def _checked(block: bytes) -> tuple[bytes, ...]:
     """The fields of a header whose checksum is right."""
     fields = _HEADER.unpack(block)
-    if sum(block) - sum(fields[6]) + 8 * ord(" ") != _number(fields[6]):
+    used = block.translate(None, b"\0")  # a third of the time, most of it being zeros
+    if sum(used) - sum(fields[6]) + 8 * ord(" ") != _number(fields[6]):
         raise Malformed
     return fields
 
@@ -224,8 +242,21 @@ def _text(raw: bytes) -> str:
 def header(entry: Entry) -> bytes:
     """The header of a member that belongs to root and has neither attributes nor an owner's name.
 
-    In GNU's format, which has names and sizes of any length.
+    In GNU's format, which has names and sizes of any length. The common case is written here:
+    tarfile takes five times as long, for each of a hundred thousand files.
     """
+    name, link = (text.encode("utf-8", "surrogateescape") for text in (entry.name, entry.link))
+    if entry.kind == "directory" and not name.endswith(b"/"):
+        name += b"/"
+    if max(len(name), len(link)) > _LONGEST or max(entry.size, entry.mtime) >= _BEYOND_OCTAL:
+        return _long_header(entry)
+    fields = (entry.mode & 0o7777, 0, 0, entry.size, entry.mtime)
+    numbers, kind = b"%07o\0%07o\0%07o\0%011o\0%011o\0" % fields, _TYPES[entry.kind]
+    checksum = sum(name + numbers + kind + link + tarfile.GNU_MAGIC) + 8 * ord(" ")
+    return _PLAIN.pack(name, numbers, b"%06o\0 " % checksum, kind, link, tarfile.GNU_MAGIC)
+
+
+def _long_header(entry: Entry) -> bytes:
     info = tarfile.TarInfo(entry.name)
     info.type, info.mode, info.mtime = _TYPES[entry.kind], entry.mode, entry.mtime
     info.size, info.linkname = entry.size, entry.link

@@ -25,8 +25,9 @@ from evaluator.intake import view
 from evaluator.intake.archive import Image, find_image
 from evaluator.intake.layers import rewritten
 from evaluator.intake.marks import Marks, handed_in
+from evaluator.intake.pieces import ARCHIVE, SPOOL, Joined, Layer, Writer
 from evaluator.intake.refusals import Incomplete, refused
-from evaluator.intake.streams import Budget, Region, Unpacked, is_compressed
+from evaluator.intake.streams import Budget, Unpacked, is_compressed
 from evaluator.intake.tarstream import Reader
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def confine(request: Request) -> None:
     for what, most in {
         resource.RLIMIT_AS: _MEMORY,
         resource.RLIMIT_CPU: request.seconds,
-        resource.RLIMIT_FSIZE: 4 * request.unpacked_bytes + 2**30,
+        resource.RLIMIT_FSIZE: most_written(request.unpacked_bytes),
         resource.RLIMIT_NOFILE: 16,
         resource.RLIMIT_CORE: 0,
     }.items():
@@ -95,6 +96,11 @@ def confine(request: Request) -> None:
     sys.setrecursionlimit(200)  # also how deep JSON may be
 
 
+def most_written(unpacked_bytes: int) -> int:
+    """What all layers have at most, and the spool: a header can become three blocks longer."""
+    return 4 * unpacked_bytes + 2**30
+
+
 def answer(request: Request, archive: int) -> dict[str, Any]:
     """The report on the archive behind this descriptor: never words of it."""
     budget = Budget(request.unpacked_bytes, request.entries, request.ratio)
@@ -110,27 +116,26 @@ def answer(request: Request, archive: int) -> dict[str, Any]:
 
 
 def _rebuilt(request: Request, source: int, spool: BinaryIO, budget: Budget) -> dict[str, Any]:
-    size = os.fstat(source).st_size
+    size, file = os.fstat(source).st_size, ARCHIVE
     if is_compressed(os.pread(source, 4, 0)):
         size = _unpack(source, size, spool, budget)
-        source = spool.fileno()
+        source, file = spool.fileno(), SPOOL
     image = find_image(source, 0, size, request.document_bytes, request.layers)
     settings = _settings(image)
     paths = view.candidates(settings["Entrypoint"][0], settings["Env"], settings["WorkingDir"])
     seen = view.View(view.with_parents([*view.MOUNT_POINTS, *paths]))
     marks = Marks() if request.marks else None
-    places = []
+    out = Writer(spool)
     for number in range(len(image.layers)):
-        start = spool.tell()
-        for entry in _layer(source, image, number, spool, budget):
+        for entry in _layer(source, file, image, number, out, budget):
             seen.see(number, entry)
             if marks:
                 marks.see(entry)
-        places.append((start, spool.tell() - start))
     spool.flush()
     view.require_plain_mount_points(seen)
-    _require_entry_point(seen, paths, spool.fileno(), places)
-    report: dict[str, Any] = {"settings": settings, "layers": places}
+    layers = [Layer((spool.fileno(), source), pieces) for pieces in out.layers]
+    _require_entry_point(seen, paths, layers)
+    report: dict[str, Any] = {"settings": settings, "layers": out.layers}
     return (
         report | {"handed": handed_in(image.config) | {"marks": marks.counts}} if marks else report
     )
@@ -155,8 +160,8 @@ def _settings(image: Image) -> dict[str, Any]:
         raise refused("EVA101") from error
 
 
-def _layer(
-    source: int, image: Image, number: int, spool: BinaryIO, budget: Budget
+def _layer(  # noqa: PLR0913, PLR0917 - both ends of a layer
+    source: int, file: int, image: Image, number: int, out: Writer, budget: Budget
 ) -> Iterator[Entry]:
     """Write one layer anew, then see that all of its bytes were what its digests say.
 
@@ -165,7 +170,8 @@ def _layer(
     """
     blob = image.layers[number]
     unpacked = Unpacked(source, blob.start, blob.size, budget)
-    yield from rewritten(Reader(unpacked), spool, budget)
+    out.begin((file, blob.start) if unpacked.plain else None)
+    yield from rewritten(Reader(unpacked), out, budget)
     unpacked.drain()
     if f"sha256:{unpacked.digest.hexdigest()}" != image.config["rootfs"]["diff_ids"][number]:
         raise refused("EVA106")
@@ -173,17 +179,15 @@ def _layer(
         raise refused("EVA106")
 
 
-def _require_entry_point(
-    seen: view.View, paths: list[str], spool: int, places: list[tuple[int, int]]
-) -> None:
+def _require_entry_point(seen: view.View, paths: list[str], layers: list[Layer]) -> None:
     """Look for the entry point, going over the written headers again where a link leads on."""
     for _ in range(_MAX_LOOKS):
         try:
             view.require_entry_point(seen, paths)
         except view.Unseen as unseen:
             seen = view.View(seen.wanted | view.with_parents([unseen.path]))
-            for number, (start, size) in enumerate(places):
-                for entry in Reader(Region(spool, start, size)):
+            for number, layer in enumerate(layers):
+                for entry in Reader(Joined(layer)):
                     seen.see(number, entry)
         else:
             return

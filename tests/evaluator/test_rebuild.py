@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import tarfile
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +12,11 @@ import pytest
 
 from evaluator.image_settings import ARCHITECTURE
 from evaluator.intake.door import Unpacked
+from evaluator.intake.pieces import ARCHIVE, SPOOL, Layer
 from evaluator.rebuild import rebuild
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 LAYERS = (b"first layer", b"second layer " * 100)
@@ -29,20 +29,26 @@ def digest_of(content: bytes) -> str:
 
 
 @pytest.fixture
-def unpacked(tmp_path: Path) -> Callable[..., Unpacked]:
-    """A function that gives layers as intake leaves them: in a spool, with bytes between."""
+def unpacked(tmp_path: Path) -> Iterator[Callable[..., Unpacked]]:
+    """A function that gives layers as intake leaves them: half of each in another file."""
 
     def spooled(*layers: bytes) -> Unpacked:
-        spool = (tmp_path / "spool").open("w+b")
-        places = []
+        made = []
         for layer in layers:
-            spool.write(b"not of a layer")
-            places.append((spool.tell(), len(layer)))
-            spool.write(layer)
-        spool.flush()
-        return Unpacked(spool, tuple(places), SETTINGS)
+            pieces = []
+            for file, part in ((SPOOL, layer[:7]), (ARCHIVE, layer[7:])):
+                files[file].write(b"not of a layer")
+                pieces.append((file, files[file].tell(), len(part)))
+                files[file].write(part)
+            made.append(Layer((spool.fileno(), archive.fileno()), pieces))
+        return Unpacked(tuple(made), SETTINGS)
 
-    return spooled
+    with (
+        (tmp_path / "spool").open("w+b", buffering=0) as spool,
+        (tmp_path / "archive").open("w+b", buffering=0) as archive,
+    ):
+        files = {SPOOL: spool, ARCHIVE: archive}
+        yield spooled
 
 
 def finished(config: dict[str, Any]) -> bytes:
@@ -90,10 +96,14 @@ def test_a_layer_that_stands_twice_is_one_file(unpacked: Callable[..., Unpacked]
     assert [members[name] for name in docker["Layers"]] == [*LAYERS, LAYERS[0]]
 
 
-def test_the_ids_are_those_of_the_bytes_in_the_spool(unpacked: Callable[..., Unpacked]) -> None:
+@pytest.mark.parametrize("file", ["spool", "archive"])
+def test_the_ids_are_those_of_the_bytes_in_the_files(
+    unpacked: Callable[..., Unpacked], tmp_path: Path, file: str
+) -> None:
     """Not of anything the child said: one changed byte is another image."""
     image = unpacked(*LAYERS)
     before = rebuild(image, finished).ids
-    os.pwrite(image.spool.fileno(), b"F", image.layers[0][0])
+    content = (tmp_path / file).read_bytes()
+    (tmp_path / file).write_bytes(content.replace(b"layer", b"lover").replace(b"first", b"worst"))
 
     assert not set(before) & set(rebuild(image, finished).ids)

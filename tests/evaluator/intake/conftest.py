@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import os
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,8 +49,7 @@ def intake(tmp_path: Path) -> Intake:
     def run(archive: bytes, **rules: int) -> Rebuilt:
         (tmp_path / "submission").write_bytes(archive)
         with unpacked(tmp_path / "submission", tmp_path, RULES.model_copy(update=rules)) as image:
-            descriptor = image.spool.fileno()
-            layers = [os.pread(descriptor, size, start) for start, size in image.layers]
+            layers = [b"".join(layer.chunks()) for layer in image.layers]
             assert [left.name for left in tmp_path.iterdir()] == ["submission"]
             return Rebuilt(
                 image.settings,

@@ -149,11 +149,13 @@ ENDS_BADLY = {
     "is deep": "printf '[%.0s' $(seq 100000)",
     "names no rule": """echo '{"rule": "EVA999", "incomplete": false}'""",
     "adds words": """echo '{"rule": "EVA101", "incomplete": false, "words": "send money"}'""",
-    "lies about a place": """echo '{"settings": %s, "layers": [[0, 999999]]}'""",
-    "lies about a negative place": """echo '{"settings": %s, "layers": [[-512, 512]]}'""",
+    "lies about a place": """echo '{"settings": %s, "layers": [[[0, 0, 999999]]]}'""",
+    "lies about a place in the archive": """echo '{"settings": %s, "layers": [[[1, 1, 1]]]}'""",
+    "names a file that is none": """echo '{"settings": %s, "layers": [[[2, 0, 0]]]}'""",
+    "lies about a negative place": """echo '{"settings": %s, "layers": [[[0, -512, 512]]]}'""",
     "has no layer": """echo '{"settings": %s, "layers": []}'""",
-    "says a number is a text": """echo '{"settings": %s, "layers": [["0", "0"]]}'""",
-    "adds a setting": """echo '{"settings": {"User": "0"}, "layers": [[0, 0]]}'""",
+    "says a number is a text": """echo '{"settings": %s, "layers": [[["0", "0", "0"]]]}'""",
+    "adds a setting": """echo '{"settings": {"User": "0"}, "layers": [[[0, 0, 0]]]}'""",
 }
 SETTINGS = '{"Entrypoint": ["/predict"], "Env": [], "WorkingDir": "/"}'
 
@@ -202,11 +204,23 @@ def test_the_settings_of_a_report_pass_the_same_list_again(
 ) -> None:
     """A child in a vendor's hands could say LD_PRELOAD; the control is a report that holds."""
     hostile = SETTINGS.replace("[]", '["LD_PRELOAD=/x.so"]')
-    report = """echo '{"settings": %s, "layers": [[0, 0]]}'"""
+    report = """echo '{"settings": %s, "layers": [[[1, 0, 1]]]}'"""
 
     assert stand_in(report.replace("%s", SETTINGS)).settings == json.loads(SETTINGS)
     with pytest.raises(Refused, match="EVA105"):
         stand_in(report.replace("%s", hostile))
+
+
+def test_no_layer_has_the_same_bytes_without_end(
+    stand_in: Callable[[str], door.Unpacked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report of a few megabytes could make an image of any size out of one archive."""
+    monkeypatch.setattr(door, "most_written", lambda _: 2)
+    report = """echo '{"settings": %s, "layers": [[%s]]}'""".replace("%s", SETTINGS, 1)
+
+    assert stand_in(report.replace("%s", "[1, 0, 1], [1, 0, 1]")).layers[0].size == 2
+    with pytest.raises(Refused, match="EVA109"):
+        stand_in(report.replace("%s", "[1, 0, 1], [1, 0, 1], [1, 0, 1]"))
 
 
 def test_a_full_disk_is_the_hosts(stand_in: Callable[[str], door.Unpacked]) -> None:
@@ -235,7 +249,7 @@ from evaluator.intake.door import unpacked
 scratch = pathlib.Path(sys.argv[1])
 rules = ImageRules(**eval(sys.argv[2]))
 with unpacked(scratch / "submission", scratch, rules) as image:
-    print(image.layers[0][1], resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+    print(image.layers[0].size, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 
 

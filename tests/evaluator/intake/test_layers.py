@@ -26,6 +26,7 @@ from evaluator.attacks.forged_images import (
     with_members,
 )
 from evaluator.intake.layers import plain_path, rewritten
+from evaluator.intake.pieces import Writer
 from evaluator.intake.streams import Budget, Region
 from evaluator.intake.tarstream import Reader
 
@@ -208,7 +209,9 @@ def test_memory_holds_numbers_and_no_names(tmp_path: Path) -> None:
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
         for number in range(5_000):
             archive.addfile(tarfile.TarInfo(f"{'d' * 200}/{number}"))
-    with path.open("rb") as stored, (tmp_path / "out").open("wb") as out:
+    with path.open("rb") as stored, (tmp_path / "out").open("wb") as spool:
+        out = Writer(spool)
+        out.begin(None)
         region = Region(stored.fileno(), 0, path.stat().st_size)
         tracemalloc.start()
         for _ in rewritten(Reader(region), out, Budget(2**40, 5_000, 1)):

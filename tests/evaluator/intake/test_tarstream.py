@@ -95,6 +95,27 @@ def test_what_is_written_anew_tarfile_reads(
     ]
 
 
+@given(
+    st.builds(
+        Entry,
+        st.text("aé/", max_size=103),
+        st.sampled_from(["file", "directory", "symlink", "hardlink"]),
+        st.integers(0, 0o7777),
+        st.integers(0, 2**40),
+        st.integers(0, 2**40),
+        st.text("aé/", max_size=103),
+    )
+)
+def test_a_header_is_the_one_that_tarfile_writes(entry: Entry) -> None:
+    """Byte by byte, on both sides of what its fields can hold."""
+    info = tarfile.TarInfo(entry.name)
+    info.type = next(kind for kind, name in KINDS.items() if name == entry.kind)
+    info.mode, info.size, info.mtime = entry.mode, entry.size, entry.mtime
+    info.linkname = entry.link
+
+    assert header(entry) == info.tobuf(tarfile.GNU_FORMAT)
+
+
 def test_a_ustar_name_is_read_with_its_prefix() -> None:
     """POSIX's own way to a long name."""
     name = "p" * 100 + "/" + "n" * 90
