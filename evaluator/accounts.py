@@ -7,6 +7,7 @@ moment of an end says how long it took. The operator sees all of it at once.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from hashlib import sha256
@@ -18,7 +19,10 @@ from evaluator.ledger_view import unknown_vendor
 from evaluator.queue import limits_of
 
 if TYPE_CHECKING:
-    from evaluator.workspace import Resources, Settings, Workspace
+    from collections.abc import Iterator
+
+    from evaluator.settings import Resources, Settings
+    from evaluator.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,17 @@ def account(contents: Contents, vendor: Vendor, terms: Terms, today: date) -> Ve
     )
 
 
+def _apart(contents: Contents) -> Iterator[Contents]:
+    """The rows of each vendor, for an account of its own."""
+    submissions, runs = defaultdict(list), defaultdict(list)
+    for row in contents.submissions:
+        submissions[row.vendor].append(row)
+    for run in contents.runs:
+        runs[run.vendor].append(run)
+    for vendor in contents.vendors:
+        yield Contents((vendor,), tuple(submissions[vendor.name]), tuple(runs[vendor.name]))
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """The window at a glance. `participants` and `income_cents` are None in a vendor's view."""
@@ -184,7 +199,7 @@ def status(workspace: Workspace, vendor: str | None, now: datetime) -> Status:
     contents = read(workspace, vendor)
     if vendor:
         contents = vendors_view(contents, terms.slot_seconds, now)
-    accounts = tuple(account(contents, each, terms, today) for each in contents.vendors)
+    accounts = tuple(account(own, own.vendors[0], terms, today) for own in _apart(contents))
     return Status(
         terms=terms,
         today=today,

@@ -129,6 +129,8 @@ def open_adapted(workspace: Workspace, run: str) -> Adapted:
 def sweep_adapted(workspace: Workspace) -> None:
     """Remove what a killed run kept: no result of it was released."""
     places = [each for each in workspace.adapted.glob("*") if not sandbox.is_alive(each.name)]
+    if not places:
+        return  # a list of every result is for nothing then
     # Looked for only now: a run of another slot that has ended meanwhile has its result by then.
     released = {path.name.partition(".")[0] for path in workspace.results()}
     for place in places:

@@ -49,7 +49,7 @@ from evaluator.workspace import require_vendor_name
 from sandbox import SandboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import date
     from pathlib import Path
 
@@ -250,11 +250,11 @@ class Ledger(LedgerView):
 
     # The log
 
-    def note(self, name: str, position: int) -> None:
-        """Say that the log has an entry of this name; what it had first stays."""
+    def note(self, positions: Iterable[tuple[str, int]]) -> None:
+        """Say where the log has entries, by name; what a name had first stays."""
         with self._writing():
             query = "INSERT OR IGNORE INTO logged VALUES (?, ?)"
-            self._connection.execute(query, (name, position))
+            self._connection.executemany(query, positions)
 
     # Steps
 

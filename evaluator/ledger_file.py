@@ -1,7 +1,8 @@
 """The ledger's file: its tables, how an older one becomes them, and what its trouble means.
 
 Write-ahead logging, every commit synced: a reader never waits for a writer, and what a call
-committed is on the disk when it returns.
+committed is on the disk when it returns. The whole file is checked where it is not as this program
+left it: restored, damaged, or left by a kill.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, get_args
 
 from evaluator.errors import OwnerError
@@ -141,16 +143,65 @@ _STEPS = {0: (*_SCHEMA, *_TO_3), 1: (*_FROM_1, *_TO_3), 2: _TO_3}
 """What makes a file of each earlier format one of this."""
 
 
+class _Opened(threading.local):
+    """The connections of a thread, by process (a fork's are not its own) and file."""
+
+    def __init__(self) -> None:
+        self.by_file: dict[tuple[int, int, int], sqlite3.Connection] = {}
+
+
+_opened = _Opened()
+
+
 @contextmanager
 def open_file(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open the ledger's file, or make it; its trouble comes as OwnerError or SandboxError."""
+    """Open the ledger's file, or make it; its trouble comes as OwnerError or SandboxError.
+
+    Inside such a block it is the same connection once more: the last to be closed writes all that
+    was committed into the file anew, and the next to be opened begins another journal.
+    """
     with _explained(path):
         _make(path)
+        found = path.stat()
+        key = (os.getpid(), found.st_dev, found.st_ino)
+        if outer := _opened.by_file.get(key):
+            yield outer
+            return
         # No isolation level: a transaction begins where the ledger says so.
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
         with closing(connection):
-            prepare(connection)
-            yield connection
+            prepare(connection, whole=_as_left(path))
+            _opened.by_file[key] = connection
+            try:
+                yield connection
+            finally:
+                del _opened.by_file[key]
+        _leave(path)
+
+
+def _state(path: Path) -> bytes:
+    """What changes with a file, whoever writes it: and its name may be another's by now."""
+    found = path.stat()
+    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}\n".encode()
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f"{path.name}-checked")
+
+
+def _as_left(path: Path) -> bool:
+    """Whether the file is as this program has left it, checked."""
+    try:
+        return _note(path).read_bytes() == _state(path)
+    except OSError:
+        return False
+
+
+def _leave(path: Path) -> None:
+    """Note how the file is left. What is written of a note by halves fits no file."""
+    with suppress(OSError):
+        if not _as_left(path):
+            _note(path).write_bytes(_state(path))
 
 
 def _make(path: Path) -> None:
@@ -168,8 +219,8 @@ def _make(path: Path) -> None:
         raise OwnerError(f"The ledger {path} cannot be opened: {error.strerror}.") from error
 
 
-def prepare(connection: sqlite3.Connection) -> None:
-    """Make a connection's file one of this format, and see that it is whole."""
+def prepare(connection: sqlite3.Connection, *, whole: bool = False) -> None:
+    """Make a connection's file one of this format, and see that it is whole, unless it is known."""
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
     if _format(connection) not in {*_STEPS, FORMAT}:  # left as it is, journal and all
@@ -181,7 +232,7 @@ def prepare(connection: sqlite3.Connection) -> None:
             for statement in _STEPS.get(_format(connection), ()):  # none: somebody has just done it
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {FORMAT}")
-    if connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
+    if not whole and connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
         raise sqlite3.DatabaseError
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import sqlite3
     from datetime import date
 
+_VENDOR_COLUMNS = "name, submissions, per_day, micro_petaflops, fee_cents, price, added"
 _SUBMISSION_COLUMNS = """
 submissions.id, submissions.vendor, phases, COALESCE(kind, ''), COALESCE(sha256, ''),
 COALESCE(size, 0), received, submissions.day, submissions.state, submissions.reason,
@@ -26,6 +27,7 @@ micro_tuned, fee_cents, baseline_status, tuned_status, day, started, ended, reas
 _QUEUED_COLUMNS = "id, vendor, phases, kind, digest_of, sha256, size, content, recipe"
 _FREE = f"({', '.join(repr(state) for state in FREE)})"
 _OPEN = f"({', '.join(repr(state) for state in OPEN)})"
+_NOT_DONE = "submissions.state <> 'done'"  # in the words of the index, or it is not used
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +47,14 @@ class LedgerView:
 
     def vendor(self, name: str) -> Vendor:
         """Return the vendor of that name; OwnerError where there is none."""
-        found = [vendor for vendor in self.vendors() if vendor.name == name]
-        if not found:
+        row = self._one(f"SELECT {_VENDOR_COLUMNS} FROM vendors WHERE name = ?", name)  # noqa: S608 - a literal
+        if row is None:
             raise unknown_vendor(name)
-        return found[0]
+        return Vendor(*row)
 
     def vendors(self) -> tuple[Vendor, ...]:
         """Return all vendors, by name."""
-        columns = "name, submissions, per_day, micro_petaflops, fee_cents, price, added"
-        rows = self._all(f"SELECT {columns} FROM vendors ORDER BY name")  # noqa: S608 - a literal
+        rows = self._all(f"SELECT {_VENDOR_COLUMNS} FROM vendors ORDER BY name")  # noqa: S608 - a literal
         return tuple(Vendor(*row) for row in rows)
 
     def next(self) -> Queued | None:
@@ -63,7 +64,8 @@ class LedgerView:
         its submissions, the first.
         """
         found = self._one(
-            "SELECT id FROM submissions WHERE state = 'queued' AND NOT EXISTS (SELECT 1 FROM runs "  # noqa: S608 - literals
+            f"SELECT id FROM submissions WHERE state = 'queued' AND {_NOT_DONE} "  # noqa: S608 - literals
+            "AND NOT EXISTS (SELECT 1 FROM runs "
             f"WHERE runs.vendor = submissions.vendor AND runs.state IN {_OPEN}) "
             "ORDER BY COALESCE((SELECT MAX(sequence) FROM runs WHERE submission IS NOT NULL AND "
             "runs.vendor = submissions.vendor), 0), id LIMIT 1"
@@ -94,13 +96,26 @@ class LedgerView:
         """Return all runs, or a vendor's, in the order in which they started."""
         return self._runs("?1 IS NULL OR vendor = ?1", vendor)
 
+    def started(self) -> frozenset[str]:
+        """Return the names of all runs that have a row, however they ended."""
+        return frozenset(run for (run,) in self._all("SELECT run FROM runs"))
+
     def receiving(self) -> tuple[SubmissionRow, ...]:
         """Return the submissions whose bytes are not here yet."""
-        return self._submissions("submissions.state = ?", "receiving")
+        return self._submissions(f"submissions.state = 'receiving' AND {_NOT_DONE}")
+
+    def wanted(self) -> frozenset[int]:
+        """Return the submissions whose bytes a run may still want."""
+        query = (
+            "SELECT id FROM submissions WHERE state IN ('receiving', 'queued', 'running') "  # noqa: S608 - literals
+            f"AND {_NOT_DONE}"
+        )
+        return frozenset(row[0] for row in self._all(query))
 
     def running(self) -> tuple[RunRow, ...]:
         """Return the runs that have not ended, or that a kill left: reserved, or settled."""
-        return self._runs(f"state IN {_OPEN}")
+        # By the index of these few, which an order by sequence alone would pass over.
+        return self._runs(f"sequence IN (SELECT sequence FROM runs WHERE state IN {_OPEN})")  # noqa: S608 - literals
 
     def contents(self, vendor: str | None = None) -> Contents:
         """Return all rows, or a vendor's, as of one moment."""

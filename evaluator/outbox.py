@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from evaluator.log.entries import Entry
     from evaluator.logbook import Logbook
+    from evaluator.settings import Settings
     from evaluator.trust import Trust
-    from evaluator.workspace import Settings, Workspace
+    from evaluator.workspace import Workspace
 
 
 def send(book: Logbook, position: int, *, anew: bool = True) -> None:

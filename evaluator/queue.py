@@ -23,6 +23,7 @@ from evaluator.admission import PULLED, Received, receive
 from evaluator.admission_policy import load_admission_policy
 from evaluator.dataset.sealed import open_dataset
 from evaluator.errors import OwnerError
+from evaluator.files import sync
 from evaluator.incoming import Incoming, sweep_incoming
 from evaluator.journal import log_received
 from evaluator.ledger import Limits, Queued, TakenError, open_ledger
@@ -35,11 +36,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evaluator.incoming import Advance
-    from evaluator.ledger import Ledger
     from evaluator.ledger_rows import Reason
+    from evaluator.settings import Settings
     from evaluator.signers import Signers
     from evaluator.submission import Submission
-    from evaluator.workspace import Settings, Workspace
+    from evaluator.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,20 @@ def taken_in(
 ) -> Queued:
     """Do what `submit` does, and return what the ledger has of it."""
     with handed_in(workspace, request, signers, say, advance) as handed:
+        _keep(handed.received.file)
         enqueue(workspace, handed)
         return handed.queued
+
+
+def _keep(file: Path) -> None:
+    """Have a submission on the disk before its vendor is told: it may wait for days."""
+    try:
+        sync(file)
+        sync(file.parent)
+    except OSError as error:
+        raise sandbox.SandboxError(
+            f"The submission cannot be written to the workspace's disk: {error.strerror}."
+        ) from error
 
 
 def enqueue(workspace: Workspace, handed: Handed) -> None:
@@ -113,24 +126,27 @@ def handed_in(
     if recipe is not None and phases == "baseline":
         raise OwnerError("A recipe is for training, and only the baseline was asked for.")
     workspace.queue.mkdir(mode=0o700, exist_ok=True)
-    with _received(workspace, settings, request.vendor, phases) as number:
-        say("Receiving the submission ...")
-        largest = settings.limits.submission_bytes
-        incoming = Incoming(workspace.incoming / request.vendor, advance)
-        received = receive(request.submission, folder(workspace, number), largest, incoming)
-        queued = Queued(
-            id=number,
-            vendor=request.vendor,
-            phases=phases,
-            kind=received.kind,
-            digest_of=received.digest_of,
-            sha256=received.sha256,
-            size=received.size,
-            content=received.content,
-            recipe=recipe,
-        )
-        log_received(workspace, signers, queued)
-        yield Handed(queued, received)
+    with ExitStack() as ledger:
+        ledger.enter_context(open_ledger(workspace.ledger))  # once, until the log has it
+        with _received(workspace, settings, request.vendor, phases) as number:
+            say("Receiving the submission ...")
+            largest = settings.limits.submission_bytes
+            incoming = Incoming(workspace.incoming / request.vendor, advance)
+            received = receive(request.submission, folder(workspace, number), largest, incoming)
+            queued = Queued(
+                id=number,
+                vendor=request.vendor,
+                phases=phases,
+                kind=received.kind,
+                digest_of=received.digest_of,
+                sha256=received.sha256,
+                size=received.size,
+                content=received.content,
+                recipe=recipe,
+            )
+            log_received(workspace, signers, queued)
+            ledger.close()
+            yield Handed(queued, received)
 
 
 def _phases(
@@ -225,8 +241,8 @@ def drop_ended(workspace: Workspace, number: int) -> None:
     """Remove the bytes of a submission, unless a run may still want them."""
     with _for_a_sweep():
         with open_ledger(workspace.ledger) as ledger:
-            needed = _needed(ledger)
-        if number not in needed:
+            wanted = ledger.wanted()
+        if number not in wanted:
             drop(workspace, number)
 
 
@@ -235,12 +251,6 @@ def give_back(workspace: Workspace, number: int, error: BaseException) -> None:
     with _for_a_sweep(), open_ledger(workspace.ledger) as ledger:
         ledger.abort_submission(number, reason(error))  # unless it runs elsewhere, or has ended
     drop_ended(workspace, number)
-
-
-def _needed(ledger: Ledger) -> frozenset[int]:
-    """The submissions whose bytes a run may still want."""
-    waiting = {"receiving", "queued", "running"}
-    return frozenset(row.id for row in ledger.submissions() if row.state in waiting)
 
 
 def sweep(workspace: Workspace) -> None:
@@ -252,9 +262,9 @@ def sweep(workspace: Workspace) -> None:
                 for note in workspace.queue.glob(f"{row.id}/{PULLED}"):
                     sandbox.remove_pulled(note)
                 ledger.abort_submission(row.id, "killed")
-        needed = _needed(ledger)
+        wanted = ledger.wanted()
         for place in workspace.queue.glob("[0-9]*"):
-            if int(place.name) not in needed:
+            if int(place.name) not in wanted:
                 with suppress(FileNotFoundError):  # another slot's run drops its own just now
                     shutil.rmtree(place)
     sweep_incoming(workspace.incoming)

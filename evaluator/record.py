@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import os
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -52,8 +53,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
-    from securesystemslib.signer import Signer
-
     from evaluator.admission import Received
     from evaluator.evaluate import Evaluation
     from evaluator.job import Job
@@ -62,7 +61,9 @@ if TYPE_CHECKING:
     from evaluator.predicate import LogPosition, Predicate
     from evaluator.proof import Proof
     from evaluator.regression import ErrorGrid
-    from evaluator.workspace import Publish, Workspace
+    from evaluator.settings import Publish
+    from evaluator.signing import Signer
+    from evaluator.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,15 +151,28 @@ def finish_records(workspace: Workspace, dead: Collection[str], why: Reason = "k
     to it, so that a ledger restored from a backup, or lost, still counts all that was released.
     """
     _finish_documents(workspace, dead)
-    signed = {path.name.partition(".")[0]: path for path in workspace.results()}
+    vendors = _vendors(workspace)
     with open_ledger(workspace.ledger) as ledger:
-        known = {entry.run for entry in ledger.runs()}
-        for run, path in signed.items():
-            if run not in known:
-                _adopt(path, workspace, ledger)
+        for run in sorted(vendors.keys() - ledger.started()):
+            _adopt(workspace.result(vendors[run], run), workspace, ledger)
         for entry in ledger.running():
             if entry.run in dead:
-                _end(entry, signed.get(entry.run), workspace, ledger, why)
+                vendor = vendors.get(entry.run)
+                path = workspace.result(vendor, entry.run) if vendor else None
+                _end(entry, path, workspace, ledger, why)
+
+
+def _vendors(workspace: Workspace) -> dict[str, str]:
+    """Return whose each signed result is, by its run: of 100,000 too before every run."""
+    found = {}
+    results = workspace.root / "results"
+    for vendor in os.listdir(results) if results.is_dir() else ():  # noqa: PTH208 - no Path for each
+        with suppress(NotADirectoryError):
+            for name in os.listdir(results / vendor):  # noqa: PTH208 - as above
+                run, _, kind = name.partition(".")
+                if kind == "sigstore.json":
+                    found[run] = vendor
+    return found
 
 
 def _end(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from evaluator.errors import OwnerError
@@ -50,17 +51,43 @@ def _lock(folder: Path, descriptor: int, *, wait: bool) -> None:
 
 def write_checkpoint(folder: Path, note: bytes) -> None:
     """Make `note` the checkpoint: before the rename nothing has happened, after it everything."""
-    write(folder, _PART, note, set())
+    write(folder, _PART, note, Directories({folder}))
     os.rename(folder / _PART, folder / CHECKPOINT)  # noqa: PTH104  # tests fail this very call
     sync(folder)
 
 
-def write(folder: Path, path: str, content: bytes, directories: set[Path]) -> None:
-    """Have a file of the log on the disk; add to `directories` those still to be synced for it.
+@dataclass(slots=True)
+class Directories:
+    """Directories with new names in them, to be synced; those that are `durable` have theirs."""
+
+    durable: set[Path]
+    changed: set[Path] = field(default_factory=set)
+
+    def make(self, directory: Path) -> None:
+        """See that a directory is there, and its name in the one above it once that is synced.
+
+        One that is there already may be of an append that was killed before it had synced it.
+        """
+        if directory in self.durable or directory in self.changed:
+            return
+        self.make(directory.parent)
+        with suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
+            directory.chmod(0o700)
+        self.changed.add(directory.parent)
+
+    def sync(self) -> None:
+        """Have all new names on the disk."""
+        for directory in self.changed:
+            sync(directory)
+
+
+def write(folder: Path, path: str, content: bytes, directories: Directories) -> None:
+    """Have a file of the log on the disk, and its directory among those to be synced for it.
 
     Files are 0600 and new directories 0700, whatever the umask.
     """
-    _make_directory(folder, (folder / path).parent, directories)
+    directories.make((folder / path).parent)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(folder / path, flags, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -68,14 +95,4 @@ def write(folder: Path, path: str, content: bytes, directories: set[Path]) -> No
         file.write(content)
         file.flush()
         os.fsync(descriptor)
-    directories.add((folder / path).parent)
-
-
-def _make_directory(folder: Path, directory: Path, directories: set[Path]) -> None:
-    if directory == folder or directory in directories:
-        return
-    _make_directory(folder, directory.parent, directories)
-    with suppress(FileExistsError):
-        directory.mkdir(mode=0o700)
-        directory.chmod(0o700)
-    directories.add(directory.parent)
+    directories.changed.add((folder / path).parent)

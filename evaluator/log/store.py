@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager, suppress
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from evaluator import merkle
 from evaluator.errors import OwnerError, VerificationError
-from evaluator.files import sync
 from evaluator.log import tiles
 from evaluator.log.checkpoint import Checkpoint, open_checkpoint
-from evaluator.log.folder import CHECKPOINT, locked, write, write_checkpoint
+from evaluator.log.folder import CHECKPOINT, Directories, locked, write, write_checkpoint
 from evaluator.log.note import add_line, open_note, sign_note
 from evaluator.log.proof import format_proof
 from evaluator.log.tiles import ENTRY_CAP, HEIGHT, WIDTH, TileTree, tile_path
@@ -85,9 +85,15 @@ class LogReader:
             self.note = self._read_file(self._name)
             self.checkpoint: Checkpoint = open_checkpoint(self.note, self.verifier)
             self._tree = TileTree(self._read, self.checkpoint.size, self.checkpoint.root)
+            self._last: tuple[int, list[bytes]] | None = None
 
     def _bundle(self, number: int) -> list[bytes]:
         """Return up to 256 entries, each of them the one whose hash the tree has."""
+        if self._last is None or self._last[0] != number:  # kept: they are asked for one by one
+            self._last = number, self._read_bundle(number)
+        return self._last[1]
+
+    def _read_bundle(self, number: int) -> list[bytes]:
         width = tiles.width_at(0, number, self.checkpoint.size)
         with self._damage():
             entries = tiles.unpack_entries(self._read(tile_path("entries", number, width)))[:width]
@@ -224,7 +230,7 @@ class Log(LogReader):
     def _write_tiles(self, entries: Sequence[bytes]) -> dict[int, bytes]:
         """Write what the log gets new at every level; return the partial tile of each, if any."""
         size = self.checkpoint.size
-        directories: set[Path] = set()
+        directories = Directories(self._durable())
         number, kept = divmod(size, WIDTH)
         self._write_bundles([*(self._bundle(number) if kept else []), *entries], directories)
         fresh = [merkle.leaf_hash(entry) for entry in entries]
@@ -242,11 +248,20 @@ class Log(LogReader):
                 write(self.folder, path, tile, directories)
                 if len(tile) == tiles.TILE:
                     fresh.append(merkle.root(tiles.hashes(tile)))
-        for directory in directories:
-            sync(directory)
+        directories.sync()
         return edge
 
-    def _write_bundles(self, entries: Sequence[bytes], directories: set[Path]) -> None:
+    def _durable(self) -> set[Path]:
+        """The directories of the last tiles: the checkpoint is on the disk, and so are they."""
+        size, found = self.checkpoint.size, {self.folder}
+        for level in range(tiles.levels(size)):
+            number = ((size >> HEIGHT * level) - 1) // WIDTH
+            for kind in (level, "entries") if level == 0 else (level,):
+                path = tile_path(kind, number, tiles.width_at(level, number, size))
+                found.update(self.folder / parent for parent in PurePath(path).parents)
+        return found
+
+    def _write_bundles(self, entries: Sequence[bytes], directories: Directories) -> None:
         number = self.checkpoint.size // WIDTH
         for at in range(0, len(entries), WIDTH):
             bundle = entries[at : at + WIDTH]

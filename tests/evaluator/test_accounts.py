@@ -10,14 +10,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import pytest
 from click.testing import CliRunner
 
 from evaluator.account_tables import amount, money
 from evaluator.accounts import Status, invoice, status, terms_of
 from evaluator.admission import Received
-from evaluator.cli.ledger import COMMANDS
+from evaluator.cli import cli
 from evaluator.dataset.importing import ImportRules, import_tiles
 from evaluator.errors import OwnerError
 from evaluator.ledger import Ledger, Limits, Vendor, open_ledger
@@ -33,15 +32,6 @@ if TYPE_CHECKING:
 OPENS, CLOSES = date(2030, 1, 1), date(2030, 1, 31)
 NOW = datetime(2030, 1, 2, 12, tzinfo=UTC)
 TOMORROW = NOW + timedelta(days=1)
-
-
-@click.group()
-def cli() -> None:
-    """As `evaluator`, of these commands alone."""
-
-
-for command in COMMANDS:
-    cli.add_command(command)
 
 
 @pytest.fixture

@@ -778,6 +778,52 @@ def test_a_damaged_ledger_is_told(path: Path, offset: int, content: bytes) -> No
     assert path.read_bytes() == damaged
 
 
+def test_a_ledger_is_checked_whole_unless_it_is_as_it_was_left(path: Path) -> None:
+    """It is what a restored or a damaged file is not; nothing else is believed of the note."""
+
+    def checks() -> int:
+        with open_ledger(path) as ledger:
+            ledger.vendors()
+        return seen.count("PRAGMA quick_check")
+
+    seen: list[str] = []
+    real = ledger_file.prepare
+
+    def prepare(connection: sqlite3.Connection, *, whole: bool = False) -> None:
+        connection.set_trace_callback(seen.append)
+        real(connection, whole=whole)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger_file, "prepare", prepare)
+        assert (checks(), checks()) == (1, 1)
+        path.with_name("copy").write_bytes(path.read_bytes())
+        path.with_name("copy").rename(path)
+        assert (checks(), checks()) == (2, 2)
+        path.with_name("ledger.sqlite-checked").write_text("1 2")
+        assert (checks(), checks()) == (3, 3)
+
+
+def test_a_ledger_opened_inside_another_opening_is_the_same(path: Path) -> None:
+    """What one of them commits the other sees, and a fork's or another file's is its own."""
+    with open_ledger(path) as ledger:
+        with open_ledger(path) as again:
+            again.add_vendor(Vendor("acme"))
+            assert again._connection is ledger._connection  # noqa: SLF001 - that is the point
+        assert ledger.vendor("acme")
+        child = os.fork()
+        if not child:
+            code = 1
+            with suppress(BaseException), open_ledger(path) as other:
+                code = int(other._connection is ledger._connection)  # noqa: SLF001 - as above
+            os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0
+        path.rename(path.with_name("moved"))
+        with open_ledger(path) as other:
+            assert other.vendors() == ()
+    with open_ledger(path) as ledger:
+        assert ledger.vendors() == ()
+
+
 def test_a_ledger_of_another_version_is_left_alone(path: Path) -> None:
     """It may count by other rules; not even its journal changes."""
     with closing(sqlite3.connect(path)) as connection:
@@ -872,7 +918,7 @@ def test_a_ledger_from_before_the_log_learns_of_it(path: Path) -> None:
         connection.execute("PRAGMA user_version = 2")
     with open_ledger(path) as ledger:
         assert (ledger.vendor("acme").price, ledger.names()) == (None, {})
-        ledger.note("received/1", 3)
+        ledger.note([("received/1", 3)])
         assert ledger.position("received/1") == 3
 
 

@@ -9,6 +9,7 @@ import signal
 import stat
 from contextlib import suppress
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,14 +17,13 @@ import pytest
 from evaluator import merkle
 from evaluator.errors import OwnerError, VerificationError
 from evaluator.log import store
-from evaluator.log.folder import write, write_checkpoint
+from evaluator.log.folder import Directories, write, write_checkpoint
 from evaluator.log.note import NoteSigner, open_note, sign_note
 from evaluator.log.store import LogReader, create_log, open_log
 from evaluator.log.tiles import paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Fail = Callable[[], None]
 
@@ -185,8 +185,37 @@ def test_an_interrupted_append_leaves_the_old_or_the_new(
             break
 
     assert sizes == sorted(sizes)  # one step decides: before it the old, after it the new
-    assert sizes.count(300) > 6
+    assert sizes.count(300) > 5
     assert sizes[-1] == 300 + more
+
+
+def test_an_append_syncs_the_directories_whose_names_are_new(
+    folder: Path, signer: NoteSigner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those that the checkpoint rests on already; where a level begins, those above it too."""
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink().relative_to(folder)))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with open_log(folder, signer) as log:
+        log.append([b"one more"])
+        few = sorted(synced)
+        synced.clear()
+        log.append([b"many"] * (512 - 301))
+
+    assert few == [
+        ".",
+        ".checkpoint.part",
+        "tile/0/001.p",
+        "tile/0/001.p/45",
+        "tile/entries/001.p",
+        "tile/entries/001.p/45",
+    ]
+    assert {"tile/0", "tile/entries", "tile/1/000.p"} <= {*synced}
 
 
 def test_an_append_in_the_wrong_order_would_be_noticed(
@@ -198,7 +227,7 @@ def test_an_append_in_the_wrong_order_would_be_noticed(
     def careless(folder: Path, note: bytes) -> None:
         write_checkpoint(folder, note)
         for arguments in late:
-            write(*arguments, set())
+            write(*arguments, Directories({folder}))
 
     def later(folder: Path, path: str, content: bytes, _: object) -> None:
         late.append((folder, path, content))
