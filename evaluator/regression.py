@@ -11,14 +11,22 @@ two, and Python's integers hold it exactly: no order of adding and no processor 
 Lengths on the grid are whole numbers of 1/PLACES of the target's unit.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
+
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from math import isqrt, ldexp, sqrt
+from math import isqrt, sqrt
+from typing import TYPE_CHECKING
 
 from evaluator.errors import OwnerError
 from evaluator.scoring import PLACES, rounded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 EXPONENT = 149
 """Every finite float32 is a whole number of 2^-149, the smallest one above 0."""
@@ -64,7 +72,7 @@ class ErrorGrid:
             raise OwnerError(f"r2_steps is {self.r2}; it must divide 10,000, as 100 does.")
 
     @classmethod
-    def of(cls, limits: Sequence[float], error: float, crop_error: float, r2: int) -> "ErrorGrid":
+    def of(cls, limits: Sequence[float], error: float, crop_error: float, r2: int) -> ErrorGrid:
         """Return the grid of decimals in the target's unit; OwnerError where they are none."""
         try:
             low, high = map(in_places, limits)
@@ -163,9 +171,9 @@ class PublishedErrors:
 
 
 def measure(
-    labels: Sequence[int],
-    targets: Sequence[float],
-    predictions: Sequence[float],
+    labels: Sequence[int] | NDArray[np.uint8],
+    targets: Sequence[float] | NDArray[np.float32],
+    predictions: Sequence[float] | NDArray[np.float32],
     classes: Sequence[str],
     rare: Sequence[str],
 ) -> Errors:
@@ -174,11 +182,13 @@ def measure(
     Raises OwnerError where a class has no tile, no class is rare, or all targets are equal: a
     figure that cannot be computed is an error, never 0.
     """
-    exact = [_exact(target) for target in targets]
-    crops: list[list[int]] = [[] for _ in classes]
-    for label, target, prediction in zip(labels, exact, predictions, strict=True):
-        crops[label].append(_exact(prediction) - target)
-    empty = [name for name, errors in zip(classes, crops, strict=True) if not errors]
+    import numpy as np  # noqa: PLC0415  # verification goes without
+
+    from evaluator.error_sums import sums_of_errors  # noqa: PLC0415  # as above
+
+    wanted, given = (np.asarray(values, np.float32) for values in (targets, predictions))
+    sums = sums_of_errors(np.asarray(labels, np.uint8), wanted, given, len(classes))
+    empty = [name for name, tiles in zip(classes, sums["tiles"], strict=True) if not tiles]
     if empty:
         raise OwnerError(
             f"The holdout has no tile of {', '.join(empty)}, so its error cannot be computed. "
@@ -189,13 +199,14 @@ def measure(
             "No class is rare, so the error on rare classes cannot be computed. Set `rare` to 1 or "
             "more in evaluator.toml."
         )
-    spread = len(exact) * sum(value * value for value in exact) - sum(exact) ** 2
+    spread = sum(sums["tiles"]) * sum(sums["targets_squared"]) - sum(sums["targets"]) ** 2
     if not spread:
         raise OwnerError(
             "All targets of the holdout are equal, so R2 cannot be computed. Import tiles whose "
             "targets differ."
         )
-    return Errors(tuple(classes), tuple(rare), tuple(map(_sums, crops)), spread)
+    each = zip(*(sums[name] for name in Sums.__slots__), strict=True)
+    return Errors(tuple(classes), tuple(rare), tuple(Sums(*crop) for crop in each), spread)
 
 
 def publish(errors: Errors, grid: ErrorGrid) -> PublishedErrors:
@@ -234,19 +245,6 @@ def records(grid: ErrorGrid, crops: int) -> int:
 def length(step: int, size: int) -> float:
     """Return `step` steps of `size` / PLACES in the target's unit, as the nearest float64."""
     return step * size / PLACES
-
-
-def _exact(value: float) -> int:
-    return int(ldexp(value, EXPONENT))
-
-
-def _sums(errors: Sequence[int]) -> Sums:
-    return Sums(
-        tiles=len(errors),
-        signed=sum(errors),
-        absolute=sum(map(abs, errors)),
-        squared=sum(error * error for error in errors),
-    )
 
 
 def _rmse(sums: Sums, size: int, last: int) -> int:

@@ -21,6 +21,7 @@ from sklearn.metrics import (
 
 from evaluator.errors import OwnerError
 from evaluator.scoring import (
+    CHUNK,
     Counts,
     Grid,
     Holdout,
@@ -206,6 +207,22 @@ def test_counts_add_over_any_split(seed: int, cut: int) -> None:
     parts = table(slice(cut)) + table(slice(cut, None))
 
     assert np.array_equal(parts - np.eye(4, dtype=np.int64), table(slice(None)))
+
+
+def test_counts_of_the_most_classes_over_several_chunks_agree_with_scikit_learn() -> None:
+    """256 classes fill the number that a pair of them is counted as."""
+    random = np.random.default_rng(0)
+    labels, predictions = random.integers(0, 256, (2, 2 * CHUNK + 7), np.uint8)
+
+    counts = count(labels, predictions, [str(name) for name in range(256)], ["255"])
+
+    assert np.array_equal(counts.confusion, confusion_matrix(labels, predictions))
+
+
+def test_labels_and_predictions_of_different_lengths_are_no_counts() -> None:
+    """Also where one is of a whole number of chunks."""
+    with pytest.raises(ValueError, match="too many values"):
+        count(np.zeros(CHUNK, np.uint8), np.zeros(CHUNK + 1, np.uint8), ["rye"], ["rye"])
 
 
 def test_class_without_a_tile_is_an_error() -> None:
