@@ -15,10 +15,9 @@ from evaluator.reports.shared import title
 from evaluator.signing import sign
 
 if TYPE_CHECKING:
-    from securesystemslib.signer import Signer
-
     from evaluator.lint.rule import Severity
     from evaluator.lint.verdict import Verdict
+    from evaluator.signing import Signer
 
 PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"

@@ -36,4 +36,7 @@ ErrorStep = Annotated[float, Field(gt=0, le=1e9), AfterValidator(_is_decimal)]
 class Model(BaseModel):
     """Exactly the fields named, of exactly their types, never changed."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+    # Built when it is first needed: a command needs few of them, and most as parts of others.
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, defer_build=True
+    )

@@ -24,10 +24,10 @@ from evaluator.log.statements import (
 from evaluator.workspace import shipped
 
 if TYPE_CHECKING:
-    from securesystemslib.signer import Signer
-
     from evaluator.log.statements import KeyChange
-    from evaluator.workspace import Settings, Workspace
+    from evaluator.settings import Settings
+    from evaluator.signing import Signer
+    from evaluator.workspace import Workspace
 
 
 def commitment(workspace: Workspace) -> HoldoutCommitment:

@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from securesystemslib.signer import Signer
-
+    from evaluator.signing import Signer
     from evaluator.workspace import Workspace
 
 GRACE = timedelta(days=1)

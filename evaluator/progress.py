@@ -7,19 +7,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console, Group
-from rich.live import Live as RichLive
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +16,9 @@ if TYPE_CHECKING:
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     """A function of (stage, done, total), to be called as often as one likes."""
     if sys.stderr.isatty():
-        with _bar() as progress:
+        from evaluator.terminal import bars  # noqa: PLC0415  # rich is for a terminal alone
+
+        with bars() as progress:
             yield progress
     else:
         seen: set[str] = set()
@@ -48,10 +37,10 @@ def stages() -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield lambda line: click.echo(line, err=True)
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as spinner:
-        task = spinner.add_task("", total=None)
-        yield lambda line: spinner.update(task, description=line)
+    from evaluator.terminal import spinner  # noqa: PLC0415  # as above
+
+    with spinner() as stage:
+        yield stage
 
 
 @contextmanager
@@ -61,14 +50,10 @@ def receiving() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], No
         with stages() as stage:
             yield stage, lambda *_: None
         return
-    spinner = Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    bar = Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    line, copy = spinner.add_task("", total=None), bar.add_task("", visible=False)
-    with RichLive(Group(spinner, bar), console=Console(stderr=True), transient=True):
-        yield (
-            lambda text: spinner.update(line, description=text),
-            lambda done, total: bar.update(copy, completed=done, total=total, visible=True),
-        )
+    from evaluator.terminal import transfer  # noqa: PLC0415  # as above
+
+    with transfer() as both:
+        yield both
 
 
 class Live:
@@ -102,22 +87,3 @@ def training_line(frame: tuple[int, ...]) -> str:
     _, epoch, epochs, step, steps, loss, right, _ = (max(-1, min(n, 10**12)) for n in frame)
     line = f"Training: epoch {epoch}/{epochs}, step {step}/{steps}, loss {loss / 1e6:.3f}"
     return line if right < 0 else f"{line}, validation {right / 100:.1f} %"
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[str, int, int], None]]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        tasks = {}
-
-        def advance(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
-
-        yield advance

@@ -28,7 +28,7 @@ from evaluator.lint.waivers import WaiverFile
 from evaluator.predicate import Origin, Sha256
 from evaluator.recipe import Recipe
 from evaluator.scoring import Figures
-from evaluator.workspace import Settings
+from evaluator.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

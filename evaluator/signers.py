@@ -13,17 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from securesystemslib.exceptions import UnsupportedLibraryError
-from securesystemslib.signer import (
-    SIGNER_FOR_URI_SCHEME,
-    CryptoSigner,
-    Key,
-    SecretsHandler,
-    Signer,
-    SSlibKey,
-)
-
 from evaluator.bundle import fingerprint, load_public_key
 from evaluator.errors import OwnerError
 from evaluator.signing import is_encrypted, load_key
@@ -32,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from evaluator.log.note import NoteSigner
+    from evaluator.signing import Signer
 
 FILE = "file"
 _EXTRAS = {
@@ -50,28 +40,6 @@ class Signers:
 
     result: Signer
     log: NoteSigner
-
-
-class FileSigner(CryptoSigner):
-    """The scheme `file:`: an encrypted or open PKCS#8 file, read as `load_key` reads it."""
-
-    @classmethod
-    def from_priv_key_uri(
-        cls,
-        priv_key_uri: str,
-        public_key: Key,
-        secrets_handler: SecretsHandler | None = None,
-    ) -> CryptoSigner:
-        """Return the signer of the key in the file; OwnerError where it cannot be had."""
-        pem = Path(priv_key_uri.partition(":")[2])
-        asked = secrets_handler("passphrase") if secrets_handler and is_encrypted(pem) else ""
-        signer = load_key(pem, asked.encode(errors="surrogateescape") or None)
-        if public_key.keyid != signer.public_key.keyid:
-            raise OwnerError("The public key is not that of the signing key beside it.")
-        return signer
-
-
-SIGNER_FOR_URI_SCHEME[FILE] = FileSigner
 
 
 def load_signer(uri: str, public_key: Path, secret: Callable[[str], str]) -> Signer:
@@ -95,22 +63,45 @@ def load_signer(uri: str, public_key: Path, secret: Callable[[str], str]) -> Sig
             "Name it with --public-key."
         ) from error
     keyid = fingerprint(load_public_key(pem))
-    key = SSlibKey.from_crypto(load_pem_public_key(pem), keyid=keyid)
     try:
-        signer = Signer.from_priv_key_uri(uri, key, secret)
-        if scheme != FILE:
-            # Before hours of a run, not after them: the PIN is right, and the key is that key.
-            key.verify_signature(signer.sign(_TRIAL), _TRIAL)
-    except (UnsupportedLibraryError, ImportError) as error:
+        if scheme == FILE:
+            return _of_file(Path(uri.partition(":")[2]), keyid, secret)
+        return _of_service(uri, pem, keyid, secret)
+    except OwnerError:
+        raise
+    except ImportError as error:
         raise OwnerError(
             f"What signs by {scheme}: is not installed. "
             f"Run: pip install 'submission-evaluator[{_EXTRAS.get(scheme, scheme)}]'"
         ) from error
-    except OwnerError:
-        raise
     except Exception as error:  # a key service can fail in its library's own ways
         raise OwnerError(
             f"The signer {scheme}: cannot be opened ({type(error).__name__}: {error}). Check its "
             "URI, the public key beside it, and the PIN or login that it asks for."
         ) from error
+
+
+def _of_file(pem: Path, keyid: str, secret: Callable[[str], str]) -> Signer:
+    """The signer of the key in a file, encrypted or open, read as `load_key` reads it."""
+    asked = secret("passphrase") if is_encrypted(pem) else ""
+    signer = load_key(pem, asked.encode(errors="surrogateescape") or None)
+    if keyid != signer.public_key.keyid:
+        raise OwnerError("The public key is not that of the signing key beside it.")
+    return signer
+
+
+def _of_service(uri: str, pem: bytes, keyid: str, secret: Callable[[str], str]) -> Signer:
+    """The signer of a key that is held elsewhere; ImportError where a library is missing."""
+    # securesystemslib imports what it finds of every service, and most keys are in files.
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
+    from securesystemslib.exceptions import UnsupportedLibraryError  # noqa: PLC0415
+    from securesystemslib.signer import Signer, SSlibKey  # noqa: PLC0415
+
+    key = SSlibKey.from_crypto(load_pem_public_key(pem), keyid=keyid)
+    try:
+        signer = Signer.from_priv_key_uri(uri, key, secret)
+        # Before hours of a run, not after them: the PIN is right, and the key is that key.
+        key.verify_signature(signer.sign(_TRIAL), _TRIAL)
+    except UnsupportedLibraryError as error:
+        raise ImportError(str(error)) from error
     return signer

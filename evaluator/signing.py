@@ -8,14 +8,19 @@ encrypting: its scrypt costs a guesser far more than the 2,048 rounds of PBKDF2 
 
 import os
 import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
     SECP256R1,
     EllipticCurvePrivateKey,
     generate_private_key,
 )
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -23,10 +28,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
-from securesystemslib.dsse import Envelope
-from securesystemslib.signer import CryptoSigner, Signer, SSlibKey
 
-from evaluator.bundle import PAYLOAD_TYPE, encode, fingerprint
+from evaluator.bundle import encode, fingerprint, pae
 from evaluator.errors import OwnerError
 from evaluator.files import write_new
 from evaluator.log.note import NoteSigner, VerifierKey
@@ -34,6 +37,60 @@ from evaluator.log.note import NoteSigner, VerifierKey
 ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 
 PrivateKey = EllipticCurvePrivateKey | Ed25519PrivateKey
+
+
+class SigningKey(Protocol):
+    """The public half of who signs: its SSH fingerprint, and its PEM as `keyval["public"]`."""
+
+    @property
+    def keyid(self) -> str: ...  # noqa: D102
+    @property
+    def keyval(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+
+class Signature(Protocol):
+    """A signature in hexadecimal digits, and whose it is."""
+
+    @property
+    def keyid(self) -> str: ...  # noqa: D102
+    @property
+    def signature(self) -> str: ...  # noqa: D102
+
+
+class Signer(Protocol):
+    """Who signs bytes: the key of a file, or a signer of securesystemslib, which has more."""
+
+    @property
+    def public_key(self) -> SigningKey: ...  # noqa: D102
+    def sign(self, payload: bytes) -> Signature: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class _PublicHalf:
+    keyid: str
+    keyval: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    keyid: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileSigner:
+    """Signs by a private key in memory; `load_key` reads it from a file."""
+
+    public_key: SigningKey
+    _private: PrivateKey = field(repr=False)
+
+    def sign(self, payload: bytes) -> Signature:
+        """Sign bytes as they are, P-256 with SHA-256."""
+        if isinstance(self._private, Ed25519PrivateKey):
+            signed = self._private.sign(payload)
+        else:
+            signed = self._private.sign(payload, ECDSA(SHA256()))
+        return _Signed(self.public_key.keyid, signed.hex())
 
 
 def generate_key(pem: Path, public: Path, passphrase: bytes | None = None) -> str:
@@ -86,11 +143,11 @@ def is_encrypted(pem: Path) -> bool:
         return False
 
 
-def load_key(pem: Path, passphrase: bytes | None = None) -> CryptoSigner:
+def load_key(pem: Path, passphrase: bytes | None = None) -> FileSigner:
     """Return the signer of the key in `pem`; OwnerError where it cannot be had, and what to do."""
     key = _parse(pem, _read_private(pem), passphrase)
-    public = key.public_key()
-    return CryptoSigner(key, SSlibKey.from_crypto(public, keyid=fingerprint(public)))
+    public = {"public": _spki(key).decode()}
+    return FileSigner(_PublicHalf(fingerprint(key.public_key()), public), key)
 
 
 def sign(payload: bytes, signer: Signer) -> bytes:
@@ -98,7 +155,7 @@ def sign(payload: bytes, signer: Signer) -> bytes:
 
     The signer's keyid must be the SSH fingerprint that `load_key` gives it.
     """
-    signature = Envelope(payload, PAYLOAD_TYPE, {}).sign(signer)
+    signature = signer.sign(pae(payload))
     return encode(payload, bytes.fromhex(signature.signature), signature.keyid)
 
 

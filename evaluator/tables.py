@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-
 from evaluator.phase_rows import phase_rows
 from evaluator.predicate import SCORED, RefusedPhase
 from evaluator.proven import charge_line, leakage_line, sentences
@@ -16,6 +13,8 @@ from evaluator.shell_lines import commands
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from rich.table import Table
 
     from evaluator.dataset.importing import ImportReport
     from evaluator.dataset.sealed import Description
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 
 def show(*parts: object) -> None:
     """Print tables and lines for people."""
+    from rich.console import Console  # noqa: PLC0415  # documents go without rich
+
     # Paths and names are printed as they are: no markup, no wrapping, no guessed colours.
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for part in parts:
@@ -51,6 +52,8 @@ def print_import(report: ImportReport) -> None:
 
 def print_dataset(description: Description) -> None:
     """Aggregates of the current version."""
+    from rich.table import Table  # noqa: PLC0415  # as in `show`
+
     shape = " x ".join(map(str, description.shape))
     title = f"dataset version {description.version}: {shape}, {description.dtype}"
     if description.range:
@@ -125,6 +128,8 @@ def print_verified(verified: Verified, result: Path, public_key: Path | None) ->
 
 def print_spending(spent: Spending) -> None:
     """The account of bits: the sum, each vendor, each run."""
+    from rich.table import Table  # noqa: PLC0415  # as in `show`
+
     sums = Table(title="bits that results may carry about the tiles, all versions together")
     for name in ("", "bits", "tiles"):
         sums.add_column(name, justify="right" if name else "left")
@@ -186,6 +191,8 @@ def spending_document(spent: Spending) -> dict[str, Any]:
 
 def _phase_table(result: Result) -> Table:
     """A row for each figure; for each phase its value and interval, and what was gained."""
+    from rich.table import Table  # noqa: PLC0415  # as in `show`
+
     predicate = result.predicate
     phases = {"baseline": predicate.phases.baseline, "fine-tuned": predicate.phases.tuned}
     there = {name: phase for name, phase in phases.items() if phase}

@@ -13,8 +13,8 @@ from evaluator import __version__
 from evaluator.admission_policy import load_admission_policy
 from evaluator.cli import EPILOG
 from evaluator.cli.main import HOST, INTERRUPTED, OWNER, UNVERIFIED
+from evaluator.cli.options import SUBMISSION_FAILED
 from evaluator.cli.reference import EXAMPLES, commands, reference
-from evaluator.cli.runs import SUBMISSION_FAILED
 from evaluator.lint.catalogue import RULES
 from evaluator.recipe import Recipe
 from evaluator.status import STATUSES

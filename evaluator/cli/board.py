@@ -160,6 +160,3 @@ def open_log(
     if log is not None:
         return open_published(log, known)
     return LogReader(workspace.log, known.log), [key.pem for key in known.keys]
-
-
-COMMANDS = (leaderboard,)

@@ -134,6 +134,3 @@ def _board(workspace: Workspace, log: Path | None, trust: Path | None) -> Board:
         workspace.settings()  # "not a workspace" is clearer than "no trust file"
         return read_own(workspace)
     return read_board(*open_log(workspace, log, trust))
-
-
-COMMANDS = (decide_command,)

@@ -232,9 +232,6 @@ def invoice_command(
         print_invoice(made)
 
 
-COMMANDS = (status_command, vendors, runs_command, ledger, invoice_command)
-
-
 def _terms(workspace: Workspace) -> Terms:
     from evaluator.accounts import terms_of
 

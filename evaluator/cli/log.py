@@ -260,6 +260,3 @@ def _print_audit(found: Audit) -> None:
         click.echo(f"FINDING {finding}")
     if not found.findings:
         click.echo("Nothing is missing, and nothing was altered.")
-
-
-COMMANDS = (log, trust, witness)

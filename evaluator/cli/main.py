@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import sys
@@ -11,29 +12,8 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from evaluator import __version__
-from evaluator.cli.board import COMMANDS as BOARD
-from evaluator.cli.calibrate import calibrate_command
-from evaluator.cli.challenge import challenge_command
-from evaluator.cli.data import data, images
-from evaluator.cli.decide import COMMANDS as DECIDE
-from evaluator.cli.doctor import doctor_command
-from evaluator.cli.keys import key
-from evaluator.cli.leakage import leakage_command
-from evaluator.cli.ledger import COMMANDS as ACCOUNTS
-from evaluator.cli.log import COMMANDS as LOG
-from evaluator.cli.new import new
-from evaluator.cli.options import say
-from evaluator.cli.rule import rule_command
-from evaluator.cli.runs import (
-    SUBMISSION_FAILED,
-    init_command,
-    run_command,
-    submit_command,
-    work_command,
-)
-from evaluator.cli.validate import validate_command
-from evaluator.cli.verify import verify_command
-from evaluator.cli.watch import watch_command
+from evaluator.cli.commands import LazyGroup, outlines
+from evaluator.cli.options import SUBMISSION_FAILED, say
 from evaluator.errors import EvaluatorError, SubmissionError, VerificationError
 
 if TYPE_CHECKING:
@@ -53,45 +33,23 @@ Exit codes:
 """
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    commands=outlines(),
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="evaluator")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(*, debug: bool) -> None:
     """Run submissions on private image tiles in a sealed sandbox, and sign their scores."""
 
 
-COMMANDS = (
-    new,
-    init_command,
-    data,
-    images,
-    doctor_command,
-    calibrate_command,
-    challenge_command,
-    validate_command,
-    run_command,
-    submit_command,
-    work_command,
-    watch_command,
-    rule_command,
-    *ACCOUNTS,
-    leakage_command,
-    *LOG,
-    *BOARD,
-    *DECIDE,
-    key,
-    verify_command,
-)
-for command in COMMANDS:
-    cli.add_command(command)
-
-
 def main() -> NoReturn:
     """Run the command line; every way it can end has its exit code."""
-    from sandbox import PolicyError, SandboxError  # before a signal can come in between
-
     _handle_signals()
     os.umask(0o077)  # what a workspace holds is its owner's alone
+    gc.set_threshold(10_000)  # imports make many objects and no garbage, so looking is for nothing
 
     try:
         code = cli.main(standalone_mode=False)
@@ -106,13 +64,22 @@ def main() -> NoReturn:
         code = _failed(error, UNVERIFIED)
     except SubmissionError as error:
         code = _failed(error, SUBMISSION_FAILED)
-    except (EvaluatorError, PolicyError) as error:
+    except EvaluatorError as error:
         code = _failed(error, OWNER)
-    except SandboxError as error:
+    except _of_sandbox("PolicyError") as error:
+        code = _failed(error, OWNER)
+    except _of_sandbox("SandboxError") as error:
         code = _failed(error, HOST)
     except OSError as error:
         code = _failed(_host_trouble(error), HOST)
+    gc.freeze()  # a last look for garbage among all that was imported takes longer than --version
     sys.exit(code or 0)
+
+
+def _of_sandbox(name: str) -> tuple[type[Exception], ...]:
+    """A class of the sandbox's errors; none where no command has imported it, for it is slow."""
+    sandbox = sys.modules.get("sandbox")
+    return (getattr(sandbox, name),) if sandbox else ()
 
 
 def _handle_signals() -> None:

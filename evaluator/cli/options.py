@@ -1,4 +1,4 @@
-"""Options that several commands share, and how they print."""
+"""Options that several commands share, and how they print and end."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from evaluator.signers import Signers
     from evaluator.workspace import Workspace
+
+SUBMISSION_FAILED = 1
 
 
 class Holdout(click.ParamType[int | float]):

@@ -60,10 +60,12 @@ EXAMPLES = {
 
 def commands(group: click.Group = cli, above: str = "") -> Iterator[tuple[str, click.Command]]:
     """Every command with its words after `evaluator`, in the order of the program's help."""
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.commands:
+        command = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from commands(command, f"{above}{name} ")
-        elif not command.hidden:
+        elif command and not command.hidden:
             yield f"{above}{name}", command
 
 

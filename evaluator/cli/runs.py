@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Unpack
 import click
 
 from evaluator.cli.options import (
+    SUBMISSION_FAILED,
     json_option,
     open_signers,
     passphrase_option,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from evaluator.queue import Request
     from evaluator.record import Record
 
-SUBMISSION_FAILED = 1
 _POLL = 2.0  # seconds between two looks into an empty queue
 _DIGEST_OF = {
     "file": "The file is",

@@ -11,13 +11,12 @@ import click
 from evaluator.cli.options import asking, say, signer_options
 
 if TYPE_CHECKING:
-    from securesystemslib.signer import Signer
-
     from evaluator.challenge import Challenge
     from evaluator.cli.options import Signing
     from evaluator.lint.rule import Severity, Waiver
     from evaluator.lint.verdict import Verdict
     from evaluator.rehearsal import Rehearsal
+    from evaluator.signing import Signer
     from evaluator.submission import Submission
 
 FORMATS = ("text", "json", "sarif", "junit", "github", "gitlab", "markdown")

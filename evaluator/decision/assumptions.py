@@ -84,7 +84,7 @@ Amount = Annotated[_Number, Field(ge=0, le=10**15, decimal_places=6)]
 Positive = Annotated[_Number, Field(gt=0, le=10**15, decimal_places=6)]
 Share = Annotated[_Number, Field(ge=0, le=1, decimal_places=6)]
 Error = Annotated[_Number, Field(ge=0, le=10**6, decimal_places=6)]
-Label = Annotated[str, Field(pattern=r"^[\w][\w .()-]{0,39}$")]
+Label = Annotated[str, Field(pattern=r"^[\w][\w .()-]*$", max_length=40)]
 
 
 class _Section(BaseModel):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import sandbox
-from evaluator.attacks.probing import Bench
 from evaluator.doctor import checks
 from evaluator.doctor.check import Check
 from evaluator.doctor.gather import gather
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evaluator.admission_policy import AdmissionPolicy
+    from evaluator.attacks.probing import Bench
     from evaluator.doctor.check import Status
     from evaluator.doctor.facts import HostFacts
     from evaluator.proof import Verdict
@@ -89,6 +89,8 @@ def examine(subject: Subject, *, full: bool, say: Callable[[str], None]) -> Exam
 
     Raises SandboxError where no container can be started at all.
     """
+    from evaluator.attacks.probing import Bench  # noqa: PLC0415 - every run imports this module
+
     say("Looking at the host ...")
     facts, host = subject.host()
     probe = build_probe(say)

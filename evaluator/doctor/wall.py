@@ -14,10 +14,6 @@ from typing import TYPE_CHECKING
 
 import sandbox
 from evaluator import __version__
-from evaluator.attacks.corpus import corpus
-from evaluator.attacks.plain import try_plain
-from evaluator.attacks.tries import try_all
-from evaluator.attacks.witness import own_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -73,6 +69,11 @@ def examine_wall(bench: Bench, *, full: bool, say: Callable[[str], None]) -> Wal
 
     The caller holds the host lock. Raises SandboxError where no container can be started.
     """
+    # Every run imports this module, and hardly one has to try the wall again.
+    from evaluator.attacks.corpus import corpus  # noqa: PLC0415
+    from evaluator.attacks.plain import try_plain  # noqa: PLC0415
+    from evaluator.attacks.tries import try_all  # noqa: PLC0415
+
     rows = [row for row in corpus() if full or row.quick]
     say(f"Trying {len(rows)} techniques on the wall ...")
     tried = tuple(try_all(rows, bench))
@@ -93,6 +94,8 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 def bridge_address() -> str:
     """The host's side of the engine's bridge, where there is one: how a container would get out."""
+    from evaluator.attacks.witness import own_address  # noqa: PLC0415 - as in examine_wall
+
     client = sandbox.connect()
     with sandbox.engine_errors():
         networks = client.networks(names=["bridge"])

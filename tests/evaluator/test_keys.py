@@ -55,7 +55,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from click.testing import Result
-    from securesystemslib.signer import Signer
+
+    from evaluator.signing import Signer
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)

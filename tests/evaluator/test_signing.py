@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from evaluator.bundle import fingerprint, load_public_key, open_bundle
 from evaluator.errors import OwnerError
+from evaluator.keys import key_statement
 from evaluator.signing import generate_key, is_encrypted, load_key, sign
 
 PASSPHRASE = b"correct horse battery staple"
@@ -73,6 +75,18 @@ def test_ed25519_key_of_the_owner_is_accepted(tmp_path: Path) -> None:
     bundle = sign(b"{}", load_key(tmp_path / "key"))
 
     assert open_bundle(bundle, key.public_key()) == b"{}"
+
+
+def test_an_ed25519_key_is_introduced_by_its_pem(tmp_path: Path) -> None:
+    """The statement of a key is about SubjectPublicKeyInfo, whatever its algorithm."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    write_key(tmp_path / "key", key)
+
+    said = key_statement(load_key(tmp_path / "key"), None, datetime(2030, 1, 1, tzinfo=UTC))
+
+    stated = said.predicate.key
+    assert stated.algorithm == "ed25519"
+    assert load_public_key(stated.pem.encode()) == key.public_key()
 
 
 def test_passphrase_opens_the_key(tmp_path: Path) -> None:

@@ -57,6 +57,9 @@ def test_a_place_that_is_no_workspace_says_so(tmp_path: Path) -> None:
         ("submissions = 5", 'submissions = "5"', "limits.submissions"),
         ("closes = ", "closes = 2001-01-01 #", "the window closes before it opens"),
         ("gpu_devices = []", 'gpu_devices = ["--all; rm"]', "resources.gpu_devices"),
+        ("gpu_devices = []", f'gpu_devices = ["{"g" * 129}"]', "at most 128 characters"),
+        ("classes = []", f'classes = ["{"é" * 65}"]', "at most 64 characters"),
+        ("classes = []", 'classes = ["-rye"]', "dataset.classes.0: String should match pattern"),
         ("[limits]", "[limits", "cannot be read as TOML"),
     ],
 )
@@ -70,6 +73,18 @@ def test_a_wrong_setting_is_named(workspace: Workspace, old: str, new: str, word
         workspace.settings()
 
     assert words in str(refusal.value)
+
+
+def test_names_have_letters_of_any_script_and_a_length(workspace: Workspace) -> None:
+    """The longest that there can be, counted in characters."""
+    path, longest, device = workspace.root / "evaluator.toml", "é" * 64, "g" * 128
+    text = path.read_text().replace("classes = []", f'classes = ["{longest}", "गेहूँ", "W 1.a-b"]')
+    path.write_text(text.replace("gpu_devices = []", f'gpu_devices = ["{device}"]'))
+
+    settings = workspace.settings()
+
+    assert settings.dataset.classes == [longest, "गेहूँ", "W 1.a-b"]
+    assert settings.resources.gpu_devices == [device]
 
 
 @pytest.mark.parametrize("name", ["images/CONTRACT.md", "policies/seccomp.json"])

@@ -51,9 +51,10 @@ def check(arguments: list[str]) -> None:
     left = list(arguments)
     while isinstance(command, click.Group) and "".join(left) not in {"--help", "--version"}:
         name = left.pop(0) if left else ""
-        if name not in command.commands:
+        found = command.get_command(click.Context(command), name)
+        if found is None:
             raise click.UsageError(f"there is no command {name!r} in {' '.join(arguments)!r}")
-        command = command.commands[name]
+        command = found
     if "--help" in left or isinstance(command, click.Group):
         return
     context = click.Context(command, info_name=" ".join(arguments))

@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from click.testing import Result
-    from securesystemslib.signer import Signer
 
     from evaluator.log.entries import Entry
+    from evaluator.signing import Signer
 
 pytestmark = pytest.mark.interop
 
