@@ -1,4 +1,3 @@
-# ruff: noqa: INP001  # a script, not a package
 """How the log's cost grows with its size: append, proof and audit at 1,000 to 100,000 entries.
 
     python benchmarks/log_curve.py [--sizes 1000,10000,100000] [--bytes 3000] [--plot FILE.png] DIR

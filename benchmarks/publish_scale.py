@@ -1,4 +1,3 @@
-# ruff: noqa: INP001  # a script, not a package
 """How long publication takes.
 
     PYTHONPATH=. python benchmarks/publish_scale.py [RESULTS] [VENDORS]

@@ -1,0 +1,1 @@
+"""What a run costs, side by side with what a user would do instead: `python -m benchmarks`."""
