@@ -49,7 +49,7 @@ def main() -> NoReturn:
     """Run the command line; every way it can end has its exit code."""
     _handle_signals()
     os.umask(0o077)  # what a workspace holds is its owner's alone
-    gc.set_threshold(10_000)  # imports make many objects and no garbage, so looking is for nothing
+    gc.set_threshold(100_000)  # imports make many objects and no garbage, so looking is for nothing
 
     try:
         code = cli.main(standalone_mode=False)
