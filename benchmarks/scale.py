@@ -50,6 +50,7 @@ PAST = (0, 1000, 10_000, 100_000)
 WINDOW, BLOCK = 1000, 100
 TILES = (1000, 10_000, 100_000, 1_000_000)
 SIDE = 16
+MOST = 120  # MB of the harness, at any number of tiles
 NOISE = "x" * 3000  # as long as the rest of a result
 ONE_MORE = 11  # submissions, whose median is taken
 
@@ -187,3 +188,5 @@ def _tiles(bench: Bench) -> None:
         points[count] = {"s": sample.seconds, "CPU s": sample.cpu, "MB": sample.peak / 1e6}
     title = "The harness's part of a run: seconds, and megabytes at most"
     bench.curve("tiles", title, "tiles held out", "s, MB", points)
+    for held, values in points.items():
+        bench.limit(f"Memory of the harness, {held:,.0f} tiles", round(values["MB"]), MOST, "MB")

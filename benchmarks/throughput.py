@@ -6,8 +6,8 @@ all of them take, divided by their number:
 docker run            our runner image by `docker run`, with the files bound read-only, no network,
                       and one line of numpy for the score: a container after the other, as a user
                       would do it in a loop. Two CPUs.
-evaluator, 1 slot     `evaluator work` in a workspace where they wait, of five vendors: a check
-                      container and a prediction for each, a signed result, ledger, log. Two CPUs.
+evaluator, 1 slot     `evaluator work` in a workspace where they wait, of five vendors: a container
+                      that checks and predicts for each, a signed result, ledger, log. Two CPUs.
 evaluator, 2 slots    the same with two slots of one CPU and two of these commands, which share the
                       queue. Left out on a host of one CPU.
 
@@ -92,7 +92,7 @@ class Queue:
 
 
 def measure(bench: Bench) -> None:
-    """Compare the ways, once: a hundred runs of each are enough."""
+    """Compare the ways, once: fifty runs of each are enough."""
     if "runc" not in runtimes(bench):
         return
     models = _models(bench, 2 if bench.smoke else COUNT)
@@ -107,7 +107,7 @@ def measure(bench: Bench) -> None:
         ways[f"evaluator, {queue.slots} slot{'s'[: queue.slots - 1]}"] = queue.emptied
     against = next(iter(ways))
     title = f"Seconds for each of {len(models)} submissions"
-    bench.compare(Comparison("throughput", title, ways, against), rounds=1)
+    bench.compare(Comparison("throughput", title, ways, against), rounds=1, warm=True)
     taking = [sample for queue in queues for sample in queue.taking]
     bench.table(
         "taking-in",
