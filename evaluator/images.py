@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str], None]
 
+_FOLDER = "build"  # in the cache, while a build is on or was killed
 BUILD_LABEL = "evaluator.build"  # on all that a build leaves behind when it is killed
 DEBIAN = f"debian:{rootfs.SUITE}-slim"
 PYTHON = ("python3.11-minimal", "libpython3.11-stdlib", "libstdc++6")
@@ -185,8 +186,9 @@ def name_of(recipe: Recipe) -> str:
 def build(recipe: Recipe, progress: Progress) -> str:
     """Build an image unless one of the same inputs is there; return its local id."""
     name = name_of(recipe)
-    found = find_image(name)  # as before nearly every run: no lock and no sweep for that
-    if found:
+    found = find_image(name)
+    # As before nearly every run: no lock, and no sweep where no build was killed.
+    if found and not (rootfs.cache() / _FOLDER).exists():
         return found
     with _build_folder() as folder:
         found = find_image(name)  # another build may have made it meanwhile
@@ -214,7 +216,7 @@ def build(recipe: Recipe, progress: Progress) -> str:
 @contextmanager
 def _build_folder() -> Iterator[Path]:
     """An empty folder for one build at a time; what a killed one left is removed first."""
-    folder = rootfs.cache() / "build"
+    folder = rootfs.cache() / _FOLDER
     with (rootfs.cache() / "build.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         shutil.rmtree(folder, ignore_errors=True)
@@ -228,8 +230,8 @@ def _build_folder() -> Iterator[Path]:
                 "for the GPU runner), or set XDG_CACHE_HOME to another place."
             ) from error
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
             _remove_leftovers()
+            shutil.rmtree(folder, ignore_errors=True)  # last: it says that something may be left
 
 
 def _remove_leftovers() -> None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import pytest
 
 import sandbox
-from evaluator import admission
 from evaluator.admission import PULLED, Received, admit, receive, sweep_images
 from evaluator.admission_policy import load_admission_policy
 from evaluator.attacks.forged_images import FORGED, file, tag_overwrite, with_members
 from evaluator.errors import Refused
+from evaluator.intake import door
 from evaluator.kept_images import kept_images
 from evaluator.submission import Submission
 from evaluator.workspace import shipped
@@ -144,7 +144,7 @@ def test_known_bytes_are_neither_unpacked_nor_loaded_again(
     """One other byte is another submission: the control."""
     archive = with_members(file("known", b"1"))
     first, _ = submit(archive)
-    monkeypatch.setattr(admission, "unpacked", _never)
+    monkeypatch.setattr(door, "unpacked", _never)
 
     assert submit(archive)[0] == first
     with pytest.raises(AssertionError):
