@@ -14,6 +14,11 @@ evaluator       the product: copy and log the submission, hash the dataset, chec
 The last two and "docker run" stand under runc; "evaluator, runsc" is under gVisor. All read the
 same files, which are in the page cache before; the product drops its own from it when it hashes
 them, and reads them again.
+
+What `evaluator run` adds to "docker run" is for the most part Python's imports (the command line,
+above; what a run adds, below): the engine's client, the models of settings and statements, and the
+rest. It is why the targets of fast models are not reached by a command of its own; `evaluator work`
+imports once for many runs, and a run of it costs little more than "docker run" (many submissions).
 """
 
 from __future__ import annotations

@@ -9,7 +9,9 @@ the whole command as its caller sees it.
 
 "model load" is from the start of the container to what our runner says of the model: Python,
 onnxruntime, the model and its check. "inference" is from then on to the program's end; of an image
-it is all that its program does.
+it is all that its program does. "python and its imports" is longer than in a run by itself: what is
+timed from outside is imported beforehand, numpy among it, which a run imports while the container
+starts. The table of the command line's part has a run by itself.
 """
 
 from __future__ import annotations
