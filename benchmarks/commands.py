@@ -132,7 +132,7 @@ def measure(bench: Bench) -> None:
         bench.say("left out: the models need an interpreter with torch and timm")
         return
     tiles = SMALL if bench.smoke else HOLDOUT
-    ground = _ground(bench, warm_workspaces(bench, tiles, names, real=not bench.smoke))
+    ground = ground_of(bench, warm_workspaces(bench, tiles, names, real=not bench.smoke))
     speeds = {each: _searched(ground, model) for each, model in measured.items()}
     bench.table(
         "bare-settings",
@@ -145,7 +145,7 @@ def measure(bench: Bench) -> None:
         bench.compare(comparison, each.rounds or None, warm=each.rounds > 0)
 
 
-def _ground(bench: Bench, farms: dict[str, Path]) -> Ground:
+def ground_of(bench: Bench, farms: dict[str, Path]) -> Ground:
     """The files that a run by hand needs, beside those of the workspaces."""
     rules = load_admission_policy(Workspace(next(iter(farms.values()))).admission_policy)
     limits = bench.work / "admission.json"
@@ -175,7 +175,7 @@ def _comparison(
     batch, threads, _ = max(speeds, key=lambda each: each[2])
     ways: dict[str, Callable[[], Sample]] = {"bare": partial(_bare, ground, model, batch, threads)}
     if "docker run" in measured.others and shutil.which("docker"):
-        ways["docker run"] = partial(_by_hand, ground, model)
+        ways["docker run"] = partial(by_hand, ground, model)
     if "codabench-like" in measured.others and codabench_like.possible():
         ways["codabench-like"] = partial(_codabench, ground, _bundles(ground, model))
     targets = []
@@ -200,7 +200,7 @@ def _bare(ground: Ground, model: Path, batch: int, threads: int) -> Sample:
     return command(line, settled(ground.bench))
 
 
-def _by_hand(ground: Ground, model: Path) -> Sample:
+def by_hand(ground: Ground, model: Path) -> Sample:
     """The wall as far as a command line of docker's has it, and the score on the host."""
     ground.predictions.write_bytes(b"")
     ground.predictions.chmod(0o666)

@@ -6,15 +6,13 @@ them. Results and entries are noise: nothing that a run does looks into those of
 
 from __future__ import annotations
 
-import re
 import secrets
 import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.measure import command
-from benchmarks.workspace import CLASSES, ROOM, VENDOR, evaluator, settled
+from benchmarks.workspace import CLASSES, ROOM, make_workspace
 from evaluator.ledger import Vendor, open_ledger
 from evaluator.ledger_file import open_file
 from evaluator.log.store import open_log
@@ -52,16 +50,7 @@ def new_workspace(bench: Bench, name: str, tiles: int, side: int) -> Path:
     random = np.random.default_rng(7)
     np.save(source / "tiles.npy", random.integers(0, 255, (count, side, side), np.uint8))
     np.save(source / "labels.npy", np.arange(count, dtype=np.int64) % CLASSES)
-    environment = settled(bench)
-    command(evaluator("init", farm, "--class-sizes"), environment)
-    rules = farm / "evaluator.toml"
-    text = rules.read_text()
-    for key, value in {**ROOM, "tile": [side, side]}.items():
-        text = re.sub(f"(?m)^{key} = .*", f"{key} = {value}", text)
-    rules.write_text(text)
-    command(evaluator("vendors", "add", VENDOR, "--workspace", farm), environment)
-    options = ("--grayscale", "--holdout", tiles, "--workspace", farm)
-    command(evaluator("data", "import", source, *options), environment)
+    make_workspace(bench, farm, source, tiles, {**ROOM, "tile": [side, side]})
     shutil.rmtree(source)
     return farm
 

@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.commands import SCORE, WALL
+from benchmarks.commands import by_hand, ground_of
 from benchmarks.measure import Comparison, Sample, command, timed
 from benchmarks.past import signers_of
 from benchmarks.workspace import (
@@ -34,15 +34,11 @@ from benchmarks.workspace import (
     VENDOR,
     empty_model,
     evaluator,
-    python,
     run_line,
     runtimes,
     settled,
     warm_workspaces,
 )
-from evaluator.admission_policy import load_admission_policy
-from evaluator.images import build_onnx_runner
-from evaluator.onnx_check import limits_file
 from evaluator.queue import Request, submit
 from evaluator.submission import parse_submission
 from evaluator.workspace import Workspace
@@ -50,6 +46,7 @@ from evaluator.workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from benchmarks.commands import Ground
     from benchmarks.measure import Bench
 
 COUNT = 50
@@ -102,7 +99,7 @@ def measure(bench: Bench) -> None:
         queues.append(Queue(bench, _farm(bench, warm, 2), models, 2))
     ways: dict[str, Callable[[], Sample]] = {}
     if shutil.which("docker"):
-        ways["docker run"] = partial(_by_hand, bench, warm, models)
+        ways["docker run"] = partial(_by_hand, ground_of(bench, {"runc": warm}), models)
     for queue in queues:
         ways[f"evaluator, {queue.slots} slot{'s'[: queue.slots - 1]}"] = queue.emptied
     against = next(iter(ways))
@@ -150,30 +147,9 @@ def _farm(bench: Bench, warm: Path, slots: int) -> Path:
     return farm
 
 
-def _by_hand(bench: Bench, warm: Path, models: Sequence[Path]) -> Sample:
+def _by_hand(ground: Ground, models: Sequence[Path]) -> Sample:
     """A loop over `docker run`."""
-    limits, predictions = bench.work / "limits.json", bench.work / "by-hand"
-    rules = load_admission_policy(Workspace(warm).admission_policy)
-    limits.write_text(limits_file(rules.onnx))
-    predictions.write_bytes(b"")
-    limits.chmod(0o444)
-    predictions.chmod(0o666)
-    holdout, cpus = warm / "data" / "1" / "holdout", min(2, os.cpu_count() or 1)
-    binds = {
-        limits: "/input/admission.json:ro",
-        holdout / "tiles" / "tiles.npy": "/input/tiles.npy:ro",
-        holdout / "tiles" / "manifest.json": "/input/manifest.json:ro",
-        predictions: "/output/predictions",
-    }
-    options = [*WALL.split(), "--cpus", str(cpus), "-e", f"EVALUATOR_THREADS={cpus}"]
-    options += [f"-v={source}:{target}" for source, target in binds.items()]
-    image = build_onnx_runner(bench.say)
-    labels = holdout / "labels" / "labels.npy"
-    samples = []
-    for model in models:
-        bound = f"-v={model}:/submission/model.onnx:ro"
-        samples.append(command(["docker", "run", *options, bound, image, "predict"]))
-        samples.append(command(python("-c", SCORE, predictions, labels), settled(bench)))
+    samples = [by_hand(ground, model) for model in models]
     seconds, cpu = (sum(getattr(one, key) for one in samples) for key in ("seconds", "cpu"))
     peak = max(sample.peak for sample in samples)
     return Sample(seconds / len(models), cpu / len(models), peak)

@@ -19,6 +19,8 @@ from evaluator.kept_images import kept_images
 from evaluator.workspace import Workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from benchmarks.measure import Bench
 
 ROOT = Path(__file__).parents[1]
@@ -83,7 +85,8 @@ def warm_workspaces(
     model = empty_model(bench.work)
     first = next(iter(farms.values()))
     if not first.exists():
-        _make(bench, first, holdout, real=real)
+        source = bench.tiles if real and bench.tiles else made_tiles(bench.work, holdout)
+        make_workspace(bench, first, source, holdout)
     for name, farm in farms.items():
         if not farm.exists():
             shutil.copytree(first, farm)
@@ -101,17 +104,21 @@ def forget_images(farm: Path) -> None:
     sandbox.remove_admitted(kept.owner, ())
 
 
-def _make(bench: Bench, farm: Path, holdout: int, *, real: bool) -> None:
-    """A workspace with its tiles imported and its vendor entered."""
+def make_workspace(
+    bench: Bench, farm: Path, source: Path, holdout: int, changes: Mapping[str, object] = ROOM
+) -> None:
+    """A workspace with the tiles of `source` imported and its vendor entered.
+
+    `changes` are keys of evaluator.toml, in the words of that file.
+    """
     environment = settled(bench)
     command(evaluator("init", farm, "--class-sizes"), environment)
     rules = farm / "evaluator.toml"
     text = rules.read_text()
-    for key, value in ROOM.items():
+    for key, value in changes.items():
         text = re.sub(f"(?m)^{key} = .*", f"{key} = {value}", text)
     rules.write_text(text)
     command(evaluator("vendors", "add", VENDOR, "--workspace", farm), environment)
-    source = bench.tiles if real and bench.tiles else made_tiles(bench.work, holdout)
     options = ("--grayscale", "--holdout", holdout, "--workspace", farm)
     command(evaluator("data", "import", source, *options), environment)
 
