@@ -100,7 +100,7 @@ def forget_images(farm: Path) -> None:
     """Have the engine drop the images that were handed in here and kept."""
     workspace = Workspace(farm)
     policy = load_admission_policy(workspace.admission_policy)
-    kept = kept_images(workspace.known_images, workspace.scratch, policy)
+    kept = kept_images(workspace.known_images(), workspace.scratch, policy)
     sandbox.remove_admitted(kept.owner, ())
 
 

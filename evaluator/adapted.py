@@ -34,7 +34,7 @@ MODEL, SUBMISSION, ABOUT = "model.tar", "submission", "about.json"
 
 
 class _About(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
     vendor: str
     kind: Literal["onnx", "image"]

@@ -13,8 +13,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil
 
+from evaluator.errors import OwnerError
 from evaluator.petaflops import OPERATIONS
 from sandbox import Allowance
+
+
+class SpentError(OwnerError):
+    """Nothing is left of a vendor's compute, so a run of it is not started, and owes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Nothing is left of the vendor's compute budget, so nothing was run. `evaluator "
+            "status` shows the account, `evaluator vendors change` changes it."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def evaluate(received: Received, job: Job, steps: Steps) -> Evaluation:
 
     A submission that fails is a Phase. A sandbox that fails is an exception.
     """
-    sealed = meanwhile(lambda: _check_dataset(job.dataset))
+    sealed = meanwhile(lambda: _check_dataset(job))
     try:
         with admit(received, job, steps) as admitted:
             sealed()
@@ -84,12 +84,15 @@ def evaluate(received: Received, job: Job, steps: Steps) -> Evaluation:
         return Evaluation(None, phase) if job.adapted else Evaluation(phase)
 
 
-def _check_dataset(dataset: Dataset) -> None:
+def _check_dataset(job: Job) -> None:
     """Raise OwnerError where a tile, a label or anything else is not as it was sealed."""
+    if job.hashed:
+        job.hashed()
+    else:
+        check_seal(job.dataset)
     from evaluator.dataset.commitment import check_commitment  # noqa: PLC0415 - numpy, meanwhile
 
-    check_seal(dataset)
-    check_commitment(dataset)
+    check_commitment(job.dataset)
 
 
 def _baseline(admitted: Admitted, job: Job, steps: Steps) -> Phase:

@@ -52,7 +52,7 @@ class Job:
     `recipe` is what the vendor asks of the training, None where it asks nothing. `keep` is the
     file that takes the adapted model, and `adapted` one that an earlier run kept: then there is
     one phase alone, on today's holdout. `seen` is told what the layers of an image hold; only a
-    rehearsal asks.
+    rehearsal asks. `hashed` waits for the hashing of the dataset where that has begun already.
     """
 
     run: str
@@ -76,6 +76,7 @@ class Job:
     co_resident: bool = False
     known_images: Path | None = None  # the workspace's record of admitted bytes; none are kept
     seen: Callable[[ImageFacts], None] | None = None
+    hashed: Callable[[], None] | None = None
 
     @property
     def training(self) -> Split | None:

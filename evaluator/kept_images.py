@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 import sandbox
 from evaluator import __version__, image_settings, rebuild
@@ -27,13 +27,14 @@ _Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Known(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
     bytes: _Hex
     image: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
-_RECORD = TypeAdapter(tuple[_Known, ...])
+class _Record(RootModel[tuple[_Known, ...]]):
+    model_config = ConfigDict(frozen=True, strict=True, defer_build=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class KeptImages:
     def _read(self) -> tuple[_Known, ...]:
         """What is known; nothing where the file is missing or damaged."""
         try:
-            return _RECORD.validate_json(self.record.read_bytes())
+            return _Record.model_validate_json(self.record.read_bytes()).root
         except (OSError, ValidationError):
             return ()
 

@@ -24,7 +24,9 @@ MAX_BYTES = 16_384
 class Recipe(BaseModel):
     """How to fine-tune; the comments say what our trainer makes of each key."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, defer_build=True
+    )
 
     # head: the last linear layer alone, a convex fit. full: every weight. auto: full on a GPU;
     # on a CPU head where the model ends in a linear layer, full where it does not.

@@ -168,10 +168,12 @@ class Workspace:
         """The signed results of all runs."""
         return (self.root / "results").glob("*/*.sigstore.json")
 
-    @property
-    def known_images(self) -> Path:
-        """Which admitted images the engine keeps, by the bytes they came from."""
-        return self.root / "intake.json"
+    def known_images(self, slot: int = 0) -> Path:
+        """Which admitted images the engine keeps for a slot, by the bytes they came from.
+
+        What a slot drops, no other slot's run is using.
+        """
+        return self.root / (f"intake-{slot}.json" if slot else "intake.json")
 
     def result(self, vendor: str, run: str) -> Path:
         """The signed result of one run."""

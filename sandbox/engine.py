@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
@@ -18,14 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TIMEOUT = 120  # seconds for any one request but `wait` and image transfers
-_kept = threading.local()  # the client of each thread, and where it leads
+_FRESH = 1.0  # seconds in which an engine that answered is taken to answer
+_kept = threading.local()  # the client of each thread, where it leads, and when that answered
 
 
 def connect() -> docker.APIClient:
     """A client of the local engine; SandboxError says what is missing and how to get it.
 
     It is the thread's own: making one asks the engine for its version, which takes 8 ms, and a
-    run needs ten. Of one that is kept the engine is asked whether it still answers.
+    run needs ten. Of one that was not needed for a second the engine is asked whether it answers.
     """
     address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     if not address.startswith("unix://"):
@@ -34,17 +36,21 @@ def connect() -> docker.APIClient:
             "Unset it, or point it at a local socket (unix:///...)."
         )
     if getattr(_kept, "address", None) == address and _answers(_kept.client):
+        _kept.asked = time.monotonic()
         return cast("docker.APIClient", _kept.client)
     try:
         # "auto" asks the engine for its version, so a client in hand is an engine that answers.
         client = docker.APIClient(base_url=address, version="auto", timeout=_TIMEOUT)
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
         raise SandboxError(_why_not(address.removeprefix("unix://"))) from error
-    _kept.address, _kept.client = address, client
+    client.trust_env = False  # proxies and .netrc are not for a socket, and looked up each time
+    _kept.address, _kept.client, _kept.asked = address, client, time.monotonic()
     return client
 
 
 def _answers(client: docker.APIClient) -> bool:
+    if time.monotonic() < _kept.asked + _FRESH:
+        return True
     try:
         return bool(client.ping())
     except (docker.errors.DockerException, requests.exceptions.RequestException):

@@ -18,7 +18,6 @@ group, zero for none, for the owner alone.
 import errno
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
@@ -46,7 +45,9 @@ Counts = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=MAX
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, defer_build=True
+    )
 
 
 class Band(_Strict):
@@ -215,21 +216,17 @@ def read_seal(folder: Path) -> Seal:
 
 def check_seal(dataset: Dataset) -> None:
     """Hash every sealed file again; OwnerError names the first that is not as it was sealed."""
-    files = read_seal(dataset.folder).files
-    # In two threads: holdout and training set are all there is to hash, and either is one file.
-    with ThreadPoolExecutor(2) as threads:
-        hashed = [threads.submit(_digest, dataset.folder / name) for name in files]
-        for (name, digest), coming in zip(files.items(), hashed, strict=True):
-            path = dataset.folder / name
-            try:
-                found = coming.result()
-            except OSError as error:
-                raise OwnerError(f"{path} cannot be read: {error.strerror}.") from error
-            if found != digest:
-                raise OwnerError(
-                    f"{path} has changed since version {dataset.version} was sealed, so no result "
-                    "would be comparable. Restore it from a backup, or import the tiles again."
-                )
+    for name, digest in read_seal(dataset.folder).files.items():
+        path = dataset.folder / name
+        try:
+            found = _digest(path)
+        except OSError as error:
+            raise OwnerError(f"{path} cannot be read: {error.strerror}.") from error
+        if found != digest:
+            raise OwnerError(
+                f"{path} has changed since version {dataset.version} was sealed, so no result "
+                "would be comparable. Restore it from a backup, or import the tiles again."
+            )
 
 
 def _digest(path: Path) -> str:
