@@ -1,5 +1,6 @@
 """Mean, spread and range of each band, gathered batch by batch."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,8 +46,32 @@ class BandStatistics:
         # rows of hundreds of numbers as along pixels of one to thirteen.
         rows = tiles.reshape(-1, tiles.shape[2] * self._bands)
         step = max(1, _BLOCK // rows.shape[1])
-        for start in range(0, len(rows), step):
-            self.merge(self._block(rows[start : start + step]))
+        blocks = (rows[start : start + step] for start in range(0, len(rows), step))
+        if rows.dtype.kind == "u":
+            self.merge(self._whole_numbers(rows, blocks))
+        else:
+            for block in blocks:
+                self.merge(self._block(block))
+
+    def _whole_numbers(self, rows: Pixels, blocks: Iterable[Pixels]) -> Sums:
+        # Of 8 or 16 bits: float64 holds the sums of two million squares exactly, and Python's
+        # integers do the one subtraction in which they would lose it.
+        total, squares = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
+        for block in blocks:
+            values = block.astype(np.float64)
+            total += values.sum(axis=0)
+            squares += np.einsum("ij,ij->j", values, values)
+        count = rows.size // self._bands
+        sums, products = (
+            [int(value) for value in self._fold(each).sum(axis=0)] for each in (total, squares)
+        )
+        pairs = zip(sums, products, strict=True)
+        return Sums(
+            count,
+            np.array(sums) / count,
+            np.array([(count * square - one * one) / count for one, square in pairs]),
+            *self._range(rows),
+        )
 
     def _block(self, rows: Pixels) -> Sums:
         # Distances from some pixel, or else the mean so far, keep sums of squares precise.
@@ -60,6 +85,11 @@ class BandStatistics:
             count,
             near + total / count,
             np.maximum(squares - total**2 / count, 0),
+            *self._range(rows),
+        )
+
+    def _range(self, rows: Pixels) -> tuple[_Row, _Row]:
+        return (
             self._fold(rows.min(axis=0)).min(axis=0).astype(np.float64),
             self._fold(rows.max(axis=0)).max(axis=0).astype(np.float64),
         )

@@ -36,7 +36,7 @@ class Pool:
 
     def __init__(self, path: Path) -> None:
         self.shape: tuple[int, ...] = ()
-        self.dtype: np.dtype[np.generic] = np.dtype(np.uint8)
+        self.dtype = "uint8"
         self.labels: list[str] = []
         self.groups: list[bytes | None] = []
         self.holdout: list[bool | None] = []
@@ -87,7 +87,7 @@ class Pool:
             return known if number is None else f"{known} of {number:g}"
         if not self.labels:
             self.shape = pixels.shape
-            self.dtype = np.dtype(pixels.dtype)
+            self.dtype = pixels.dtype
         self.digests.append(pixels.digest)
         self.labels.append(self._names.setdefault(label, label))
         self.groups.append(group and self._ids.setdefault(group, group))
@@ -99,7 +99,7 @@ class Pool:
 
     def read(self, rows: Sequence[int]) -> Pixels:
         """Return these tiles, (len(rows), *shape), in this order."""
-        tiles = np.empty((len(rows), *self.shape), self.dtype.newbyteorder("<"))
+        tiles = np.empty((len(rows), *self.shape), np.dtype(self.dtype).newbyteorder("<"))
         for tile, row in zip(tiles, rows, strict=True):
             self._scratches[self._files[row]].read(tile, self._offsets[row])
         return tiles

@@ -31,7 +31,10 @@ class ImportProblems(OwnerError):  # noqa: N818 - it is more than one
 
 def shown(name: str) -> str:
     """Make a name from a file system, archive or table safe to print: no control characters."""
-    return "".join(letter if letter.isprintable() else "?" for letter in name[:200])
+    name = name[:200]
+    if name.isprintable():  # as good as every one is
+        return name
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 def _message(found: Sequence[Problem]) -> str:

@@ -112,7 +112,7 @@ class _Writer:
             classes=plan.classes,
             rare=plan.rare,
             shape=self._pool.shape,
-            dtype=cast("Dtype", self._pool.dtype.name),
+            dtype=cast("Dtype", self._pool.dtype),
             holdout=count(plan.holdout),
             training=count(plan.training) if plan.training else None,
             bands=whole.bands(),
@@ -123,8 +123,8 @@ class _Writer:
 
     def _tiles(self, shape: tuple[int, ...], rows: Sequence[int]) -> Iterator[bytes | memoryview]:
         """Yield the file in batches; two more are being read while one is hashed and written."""
-        yield header_bytes(shape, self._pool.dtype.name)
-        tile_bytes = self._pool.dtype.itemsize * prod(self._pool.shape)
+        yield header_bytes(shape, self._pool.dtype)
+        tile_bytes = np.dtype(self._pool.dtype).itemsize * prod(self._pool.shape)
         step = max(1, _BATCH_BYTES // tile_bytes)
         batches = (rows[start : start + step] for start in range(0, len(rows), step))
         with ThreadPoolExecutor(2) as threads:
@@ -155,7 +155,7 @@ class _Writer:
             "contract": 1,
             "tiles": tiles,
             "shape": list(self._pool.shape),
-            "dtype": self._pool.dtype.name,
+            "dtype": self._pool.dtype,
             "bands": self._channels,
             "classes": list(self._plan.classes),
             "task": "regression" if self._targets else "classification",

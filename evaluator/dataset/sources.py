@@ -6,6 +6,7 @@ disk: a hostile name in an archive stays a string that only reaches the operator
 """
 
 import csv
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -45,7 +46,7 @@ def read_tiles(
 
 
 def _read_class_folders(source: Path, progress: Progress) -> Iterator[File | Problem]:
-    files: list[Path] = []
+    files: list[tuple[str, Path]] = []
     for entry in _listing(source):
         if not entry.is_dir():
             yield Problem("outside a class folder", shown(entry.name))
@@ -57,17 +58,17 @@ def _read_class_folders(source: Path, progress: Progress) -> Iterator[File | Pro
             continue
         if not inside:
             yield Problem("empty class", f"{shown(entry.name)} holds no tile", tiles=None)
-        files += inside
-    for done, file in enumerate(files):
+        files += [(entry.name, file) for file in inside]
+    for done, (label, file) in enumerate(files):
         if done % PROGRESS_EVERY == 0:
             progress("reading", done, len(files))
-        label = file.parent.name
         yield File(shown(f"{label}/{file.name}"), label, None, file)
     progress("reading", len(files), len(files))
 
 
 def _listing(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if not is_litter(entry.name))
+    names = sorted(os.listdir(folder))  # noqa: PTH208 - to sort paths takes ten times as long
+    return [folder / name for name in names if not is_litter(name)]
 
 
 def _read_table(source: Path, progress: Progress) -> Iterator[File | Problem]:

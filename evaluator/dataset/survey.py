@@ -112,7 +112,7 @@ def _unlike(where: str, pixels: Stored, pool: Pool, expected: Expected) -> Probl
     if pixels.shape[2:] != bands:
         text = f"{_bands(pixels.shape[2:])}, where the first tile has {_bands(bands)}"
         return Problem("wrong bands", f"{where}: {text}")
-    if len(pool) and pixels.dtype != pool.dtype.name:
+    if len(pool) and pixels.dtype != pool.dtype:
         text = f"{pixels.dtype}, where the first tile is {pool.dtype}"
         return Problem("wrong dtype", f"{where}: {text}")
     return None

@@ -5,8 +5,10 @@ import struct
 import subprocess
 import sys
 import zlib
+from contextlib import suppress
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from evaluator.dataset.decoding import decode, to_grey
-from evaluator.dataset.pixels import MAX_BYTES, TileError, as_tile
+from evaluator.dataset.pixels import MAX_BYTES, Pixels, TileError, as_tile
 
 RANDOM = np.random.default_rng(7)
 RGB = RANDOM.integers(0, 256, (8, 6, 3), dtype=np.uint8)
@@ -63,6 +65,87 @@ def test_jpeg_decodes_as_pillow_does_without_its_orientation() -> None:
     Image.fromarray(RGB).save(buffer, "JPEG", exif=exif)
 
     assert decode(buffer.getvalue()).shape == RGB.shape
+
+
+def jpeg(image: Image.Image, **options: Any) -> bytes:  # noqa: ANN401 - Pillow's own keywords
+    """Return an image as a JPEG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def by_pillow(data: bytes) -> Pixels:
+    """What Pillow makes of a JPEG."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image)
+
+
+@st.composite
+def photos(draw: st.DrawFn) -> bytes:
+    """JPEG files of every plain kind."""
+    kinds: list[dict[str, Any]] = [{"subsampling": 0}, {"subsampling": 2}, {"keep_rgb": True}, {}]
+    colours = draw(st.sampled_from(kinds))
+    comment = draw(st.sampled_from([b"", b"\xff\xd9\xff\xc0 no header of a frame"]))
+    options: dict[str, Any] = {name: draw(st.booleans()) for name in ("progressive", "optimize")}
+    size = draw(st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3)))
+    noise = np.random.default_rng(draw(st.integers(0, 9))).integers(0, 256, size, np.uint8)
+    grey = not colours and draw(st.booleans())
+    return jpeg(
+        Image.fromarray(noise).convert("L" if grey else "RGB"),
+        quality=draw(st.integers(1, 100)),
+        restart_marker_blocks=draw(st.integers(0, 3)),
+        comment=comment,
+        **colours,
+        **options,
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(photos())
+def test_jpeg_is_exactly_pillows(data: bytes) -> None:
+    """The quicker way to the pixels leads to the same ones."""
+    assert np.array_equal(by_pillow(data), decode(data))
+
+
+@settings(max_examples=500, deadline=None)
+@given(photos(), st.lists(st.tuples(st.integers(2, 4000), st.integers(0, 255)), max_size=3))
+def test_damaged_jpeg_is_refused_or_what_pillow_makes_of_it(
+    data: bytes, changes: list[tuple[int, int]]
+) -> None:
+    """No damage has the quicker way see other pixels than the one that everybody knows."""
+    damaged = bytearray(data)
+    for position, value in changes:
+        damaged[position % (len(damaged) - 2) + 2] = value
+    with suppress(TileError):
+        decoded = decode(bytes(damaged))
+        with suppress(OSError):  # Pillow finds fault with more of what stands around the pixels
+            assert np.array_equal(by_pillow(bytes(damaged)), decoded)
+
+
+@settings(max_examples=300, deadline=None)
+@given(photos(), st.data())
+def test_jpeg_that_ends_too_early_is_corrupt(data: bytes, draw: st.DataObject) -> None:
+    """Grey in place of what is missing is never taken for pixels."""
+    cut = data[: draw.draw(st.integers(3, len(data) - 1))]
+
+    with pytest.raises(TileError) as error:
+        decode(cut)
+    assert error.value.kind == "corrupt"
+
+
+def by_codec(data: bytes) -> Pixels | None:
+    """What the codec alone makes of a JPEG, if anything."""
+    try:
+        return imagecodecs.jpeg8_decode(data)
+    except imagecodecs.Jpeg8Error:
+        return None
+
+
+def test_codec_alone_fills_up_what_is_missing() -> None:
+    """The control of the one before: without the look at the end marker a part would pass."""
+    data = jpeg(Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)))
+
+    assert by_codec(data[: len(data) // 2]) is not None
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
@@ -152,6 +235,21 @@ def test_cmyk_and_deep_colour_are_refused_rather_than_degraded() -> None:
         with pytest.raises(TileError) as error:
             decode(data)
         assert error.value.kind == "mode"
+
+
+def test_jpeg_bomb_is_refused_by_its_header() -> None:
+    """Neither its own frame header nor a second one gets memory for what they announce."""
+    data = bytearray(jpeg(Image.fromarray(RGB)))
+    at = data.index(b"\xff\xc0") + 5
+    huge = data[:at] + b"\xff\xff\xff\xff" + data[at + 4 :]
+    second = data[: at - 5] + data[at - 5 : at + 14] + huge[at - 5 :]
+
+    kinds = []
+    for each in (huge, second):
+        with pytest.raises(TileError) as error:
+            decode(bytes(each))
+        kinds.append(error.value.kind)
+    assert kinds == ["too large", "corrupt"]
 
 
 BOMB = """
