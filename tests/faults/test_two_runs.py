@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+
+from sandbox.lock import lock_path
 
 if TYPE_CHECKING:
     import subprocess
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     Traces = Callable[[Path], list[str]]
 
 pytestmark = pytest.mark.docker
+
+A_MOMENT = 1  # seconds in which these few tiles would have been hashed
 
 
 @pytest.mark.parametrize("same", [True, False], ids=["one workspace", "two workspaces"])
@@ -39,3 +45,25 @@ def test_the_second_of_two_runs_waits(
 
     assert [process.wait(60) for process in (first, second)] == [0, 0]
     assert len({*traces(farm), *traces(other)}) == 4
+
+
+@pytest.mark.parametrize("mended", [True, False], ids=["mended meanwhile", "not mended"])
+def test_tiles_are_hashed_once_the_host_is_free(
+    start: Start, images: Images, farm: Path, *, mended: bool
+) -> None:
+    """And not while another run can still touch them: what was spoilt before is not looked at."""
+    tiles = farm / "data" / "1" / "holdout" / "tiles" / "tiles.npy"
+    whole = tiles.read_bytes()
+    tiles.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    lock_path().touch(0o444)
+    with lock_path().open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = start("run", images.quick, "--vendor", "acme", "--workspace", farm)
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("Receiving")
+        assert process.stderr.readline().startswith("Another run has this host")
+        time.sleep(A_MOMENT)
+        if mended:
+            tiles.write_bytes(whole)
+
+    assert process.wait(60) == (0 if mended else 2)
