@@ -5,6 +5,11 @@ process of its own into a new folder. The loop (benchmarks/by_hand_import.py) do
 process and keeps all tiles in memory. The product does more: it looks for repeated tiles and for
 every problem, takes statistics of each class, commits to the holdout, and has everything on the
 disk before it ends. Then the memory and the time of imports that differ in their number of tiles.
+
+A GeoTIFF tile of 13 bands has 106 kB, and the product handles each several times (one CPU, warm,
+measured apart): reading the file 22 us, its tags and pixels by tifffile 185, SHA-256 of the pixels
+and the scratch file 140, statistics 94, SHA-256 of the new file 92. The loop's `imread` takes 425
+us, and of the rest it does the last alone.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ docker load  the command, of the same file: what an operator would do who trusts
 sha256       a Python process that hashes the file with hashlib, and no more. An image is known only
              by all of its bytes, so this is the least that a second intake of it can take. The
              evaluator copies them as well, for a run must not depend on a file that may change.
+and a copy   sha256, and the file copied by the kernel in a second thread: the least that an intake
+             with a copy of its own can take.
 
 An archive is as `docker save` writes it: four layers of small files and of libraries, which
 compress to about half. What was written is on the disk before each turn, and the archive itself in
@@ -47,6 +49,13 @@ LARGE, ROOM = 2 * 10**9, 20 * 10**9  # what larger images want of the disk
 NAME = "evaluator-benchmark-intake:latest"
 LAYERS, SMALL_FILES, LIBRARY = 4, 10, 2**25  # a tenth of the bytes in small files; bytes of others
 MOST_MEMORY = 300  # MB
+AND_A_COPY = """
+import hashlib, shutil, sys, threading
+thread = threading.Thread(target=shutil.copyfile, args=sys.argv[1:])
+thread.start()
+hashlib.file_digest(open(sys.argv[1], "rb", buffering=0), "sha256")
+thread.join()
+"""
 HASH = "import hashlib, sys; hashlib.file_digest(open(sys.argv[1], 'rb', buffering=0), 'sha256')"
 
 
@@ -98,6 +107,7 @@ def _measured(bench: Bench, folder: Path, size: str, count: int, rounds: int) ->
             f"An image of {size} that was taken in before",
             {
                 "sha256": lambda: command(python("-c", HASH, archive), settled(bench)),
+                "and a copy": partial(_and_a_copy, bench, folder, archive),
                 "evaluator": partial(evaluator, known, known=True),
             },
             "sha256",
@@ -120,6 +130,15 @@ def _evaluator(
     shutil.rmtree(folder / "scratch")
     peaks.append(int((folder / "peak").read_text()))
     return replace(sample, peak=peaks[-1])
+
+
+def _and_a_copy(bench: Bench, folder: Path, archive: Path) -> Sample:
+    """Hash it, and have a copy."""
+    copy = folder / "copy"
+    sync()
+    sample = command(python("-c", AND_A_COPY, archive, copy), settled(bench))
+    copy.unlink()
+    return sample
 
 
 def _docker_load(folder: Path, archive: Path) -> Sample:

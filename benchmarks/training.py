@@ -6,6 +6,10 @@ network is torch's own module; in the sandbox it is a graph that is read from an
 is the loop itself, from the end of its first step to the end of the last validation, as both count
 it; and apart from that the whole command, which in the sandbox also reads, checks and saves an ONNX
 file that the loop by hand has not. The container has the options of the wall.
+
+One of these options costs the smallest network most: threads that wait for each other sleep
+(OMP_WAIT_POLICY=PASSIVE), since one that spins would be charged to its vendor. "bare, asleep" is
+the loop by hand with that alone.
 """
 
 from __future__ import annotations
@@ -54,9 +58,11 @@ def compare(bench: Bench, name: str, model: Path, image: str, count: int) -> Non
     """The loops, and then the whole commands of the same turns."""
     folder = bench.work / f"training-{name}"
     inputs = prepare(folder, count)
+    by_hand = [str(bench.python), str(BY_HAND), name, str(inputs)]
     commands = {
         "evaluator": sandboxed(folder, inputs, model, image),
-        "bare": [str(bench.python), str(BY_HAND), name, str(inputs)],
+        "bare, asleep": ["env", "OMP_WAIT_POLICY=PASSIVE", *by_hand],
+        "bare": by_hand,
     }
     whole: dict[str, list[Sample]] = {way: [] for way in commands}
     ways = {
