@@ -220,15 +220,8 @@ def by_hand(ground: Ground, model: Path, runtime: str = "runc") -> Sample:
         ground.tiles.with_name("manifest.json"): "/input/manifest.json:ro",
         ground.predictions: "/output/predictions",
     }
-    options = [
-        *WALL.split(),
-        "--runtime",
-        runtime,
-        "--cpus",
-        str(cpus),
-        "-e",
-        f"EVALUATOR_THREADS={cpus}",
-    ]
+    options = [*WALL.split(), f"--runtime={runtime}", f"--cpus={cpus}"]
+    options += [f"--env=EVALUATOR_THREADS={cpus}"]
     for source, target in binds.items():
         options += ["-v", f"{source}:{target}"]
     ran = command(["docker", "run", *options, ground.image, "predict"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
 import re
@@ -22,6 +23,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from evaluator.images import ONNX_RUNNER, build_onnx_runner, name_of
+from sandbox.lock import lock_path
 from tests.faults.engine import SOON, Door, Engine
 
 if TYPE_CHECKING:
@@ -85,6 +87,21 @@ def start(engine_to_break: Engine) -> Iterator[Callable[..., subprocess.Popen[st
             process.send_signal(signal.SIGABRT)
         with contextlib.suppress(ValueError):  # the test has read its pipes to the end
             sys.stderr.writelines(process.communicate(timeout=SOON))
+
+
+@contextlib.contextmanager
+def waiting_for_the_host(
+    start: Callable[..., subprocess.Popen[str]], submission: Path, farm: Path
+) -> Iterator[subprocess.Popen[str]]:
+    """A run that has received its submission, while the host is somebody else's."""
+    lock_path().touch(0o444)
+    with lock_path().open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = start("run", submission, "--vendor", "acme", "--workspace", farm)
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("Receiving")
+        assert process.stderr.readline().startswith("Another run has this host")
+        yield process
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from evaluator.verify import verify
-from sandbox.lock import lock_path
+from tests.faults.conftest import waiting_for_the_host
 from tests.faults.engine import wait_for
 
 if TYPE_CHECKING:
@@ -180,13 +179,7 @@ def test_waiting_for_the_host_is_interrupted(
     how: str, start: Start, evaluator: Evaluator, images: Images, farm: Path, traces: Traces
 ) -> None:
     """While another run has the lock; that run is not disturbed."""
-    lock_path().touch(0o444)
-    with lock_path().open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        process = start("run", images.quick, "--vendor", "acme", "--workspace", farm)
-        assert process.stderr is not None
-        assert process.stderr.readline().startswith("Receiving")
-        assert process.stderr.readline().startswith("Another run has this host")
+    with waiting_for_the_host(start, images.quick, farm) as process:
         interrupt(process, how)
         process.wait(60)
 

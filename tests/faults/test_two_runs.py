@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox.lock import lock_path
+from tests.faults.conftest import waiting_for_the_host
 
 if TYPE_CHECKING:
     import subprocess
@@ -55,13 +54,7 @@ def test_tiles_are_hashed_once_the_host_is_free(
     tiles = farm / "data" / "1" / "holdout" / "tiles" / "tiles.npy"
     whole = tiles.read_bytes()
     tiles.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    lock_path().touch(0o444)
-    with lock_path().open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        process = start("run", images.quick, "--vendor", "acme", "--workspace", farm)
-        assert process.stderr is not None
-        assert process.stderr.readline().startswith("Receiving")
-        assert process.stderr.readline().startswith("Another run has this host")
+    with waiting_for_the_host(start, images.quick, farm) as process:
         time.sleep(A_MOMENT)
         if mended:
             tiles.write_bytes(whole)
