@@ -7,9 +7,10 @@ is the loop itself, from the end of its first step to the end of the last valida
 it; and apart from that the whole command, which in the sandbox also reads, checks and saves an ONNX
 file that the loop by hand has not. The container has the options of the wall.
 
-One of these options may cost something by itself: threads that wait for each other sleep
-(OMP_WAIT_POLICY=PASSIVE), since one that spins would be charged to its vendor. "bare, asleep" is
-the loop by hand with that alone.
+One of these options costs something by itself: threads that wait for each other sleep at once
+(OMP_WAIT_POLICY=PASSIVE), since one that spins without end would be charged to its vendor. "bare,
+asleep" is the loop by hand with that alone. Our trainer lets them spin for a short while first
+(images/trainer/threads.py), and keeps the memory that a step has freed (memory.py).
 """
 
 from __future__ import annotations

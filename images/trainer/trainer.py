@@ -10,7 +10,8 @@ whether the model can be trained and what that will cost. Its record holds numbe
 the frames that `train` writes to its standard error: no word of a model reaches the host.
 """
 
-import threads  # noqa: F401 - before all others
+import memory  # noqa: F401 - these two before all others
+import threads  # noqa: F401
 
 # isort: split
 import json
