@@ -164,7 +164,8 @@ class Bookkeeper:
     def _end(self, run: str) -> None:
         """Write both documents of a run, and their row."""
         tomorrow = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
-        said = {"predicate": {"release": {"at": f"{tomorrow:%Y-%m-%dT%H:%M:%SZ}"}, "": NOISE}}
+        due = f"{tomorrow:%Y-%m-%dT%H:%M:%SZ}"
+        said = {"predicate": {"release": {"at": due}, "": NOISE}}
         payload = b64encode(json.dumps(said).encode()).decode()
         bundle = json.dumps({"dsseEnvelope": {"payload": payload}}).encode()
         signed = self.workspace.result(VENDOR, run)
@@ -174,7 +175,7 @@ class Bookkeeper:
             for path in (signed, self.workspace.private(run)):
                 write_new(path, bundle, 0o600)
                 sync(path.parent)
-            ledger.release(run)
+            ledger.release(run, due)
 
 
 def _tiles(bench: Bench) -> None:

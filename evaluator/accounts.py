@@ -7,20 +7,18 @@ moment of an end says how long it took. The operator sees all of it at once.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from evaluator.dataset.sealed import open_dataset, versions
 from evaluator.ledger import Contents, Limits, RunRow, SubmissionRow, Vendor, open_ledger
+from evaluator.ledger_rows import OPEN, Used
 from evaluator.ledger_view import unknown_vendor
 from evaluator.queue import limits_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from evaluator.settings import Resources, Settings
     from evaluator.workspace import Workspace
 
@@ -117,35 +115,21 @@ def entries(contents: Contents, limits: Limits) -> tuple[Entry, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class VendorAccount:
-    """What one vendor used and may use. Compute in micro-petaflops, money in cents.
-
-    `submissions` and `today` hold a slot of the quotas; `queued` wait, of whatever day.
-    """
+class VendorAccount(Used):
+    """What one vendor used and may use; the fee is in cents."""
 
     vendor: Vendor
     limits: Limits
     fee_cents: int
-    submissions: int
-    today: int
-    queued: int
-    running: str
-    done: int
-    refused: int
-    aborted: int
-    charged: int
-    reserved: int
-    owed_cents: int
 
 
 def account(contents: Contents, vendor: Vendor, terms: Terms, today: date) -> VendorAccount:
-    """Return a vendor's account of the window."""
+    """Return a vendor's account of the window, of these rows."""
     own = [entry for entry in entries(contents, terms.limits) if entry.vendor == vendor.name]
     rows = [entry.submission for entry in own if entry.submission]
     states = [row.state for row in rows]
     waiting = (row for row in contents.submissions if row.state == "queued")
-    running = (run.run for run in contents.runs if run.state in {"reserved", "settled"})
-    mine = {run.run for run in contents.runs if run.vendor == vendor.name}
+    running = (run for run in contents.runs if run.state in OPEN)
     return VendorAccount(
         vendor=vendor,
         limits=vendor.limits(terms.limits),
@@ -153,7 +137,7 @@ def account(contents: Contents, vendor: Vendor, terms: Terms, today: date) -> Ve
         submissions=sum(row.holds_slot for row in rows),
         today=sum(row.holds_slot and row.day == today.isoformat() for row in rows),
         queued=sum(row.vendor == vendor.name for row in waiting),
-        running=next((run for run in running if run in mine), ""),
+        running=next((run.run for run in running if run.vendor == vendor.name), ""),
         done=states.count("done"),
         refused=states.count("refused"),
         aborted=states.count("aborted"),
@@ -163,15 +147,20 @@ def account(contents: Contents, vendor: Vendor, terms: Terms, today: date) -> Ve
     )
 
 
-def _apart(contents: Contents) -> Iterator[Contents]:
-    """The rows of each vendor, for an account of its own."""
-    submissions, runs = defaultdict(list), defaultdict(list)
-    for row in contents.submissions:
-        submissions[row.vendor].append(row)
-    for run in contents.runs:
-        runs[run.vendor].append(run)
-    for vendor in contents.vendors:
-        yield Contents((vendor,), tuple(submissions[vendor.name]), tuple(runs[vendor.name]))
+def overview(workspace: Workspace, terms: Terms, today: date) -> tuple[VendorAccount, ...]:
+    """Return what `account` makes of each vendor's rows, which the ledger adds up itself."""
+    if not workspace.ledger.exists():  # looking makes no file
+        return ()
+    with open_ledger(workspace.ledger) as ledger:
+        return tuple(
+            VendorAccount(
+                **asdict(used),
+                vendor=vendor,
+                limits=vendor.limits(terms.limits),
+                fee_cents=vendor.fee(terms.fee_cents),
+            )
+            for vendor, used in ledger.used(terms.limits, today)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +185,11 @@ def status(workspace: Workspace, vendor: str | None, now: datetime) -> Status:
     """Return the state of the window: for the operator, or as this vendor may be told it."""
     settings = workspace.settings()
     terms, today = terms_of(settings), now.date()
-    contents = read(workspace, vendor)
     if vendor:
-        contents = vendors_view(contents, terms.slot_seconds, now)
-    accounts = tuple(account(own, own.vendors[0], terms, today) for own in _apart(contents))
+        told = vendors_view(read(workspace, vendor), terms.slot_seconds, now)
+        accounts: tuple[VendorAccount, ...] = (account(told, told.vendors[0], terms, today),)
+    else:
+        accounts = overview(workspace, terms, today)
     return Status(
         terms=terms,
         today=today,

@@ -37,8 +37,6 @@ from evaluator.predicate import DigestSet, LogPosition, Offer
 from evaluator.result import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from evaluator.adapted import Adapted
     from evaluator.keys import Change
     from evaluator.ledger import Queued
@@ -125,12 +123,12 @@ def publish_log(workspace: Workspace, signers: Signers) -> Served:
     Raises OwnerError, with nothing new served, where fewer witnesses than the quorum signed.
     """
     with open_logbook(workspace, signers) as book:
-        missing = book.release(_now())
+        book.release(_now())
         book.rules()
-        return _serve(book, missing)
+        return _serve(book)
 
 
-def _serve(book: Logbook, missing: Sequence[str]) -> Served:
+def _serve(book: Logbook) -> Served:
     rules, log = book.settings.log, book.log
     witnesses = [(each.url, each.key) for each in rules.witnesses]
     lines, failures = collect(log, witnesses, book.workspace.log / "witnesses.json")
@@ -142,7 +140,7 @@ def _serve(book: Logbook, missing: Sequence[str]) -> Served:
     log.add_cosignatures(lines, [parse_vkey(each.key) for each in rules.witnesses])
     refresh(book, anew=bool(lines))
     serve(book)
-    return Served(log.checkpoint.size, tuple(lines), tuple(failures), tuple(missing))
+    return Served(log.checkpoint.size, tuple(lines), tuple(failures), tuple(book.missing()))
 
 
 def publish_window(
@@ -154,10 +152,10 @@ def publish_window(
     is entered as well: OwnerError without one.
     """
     with open_logbook(workspace, signers) as book:
-        missing = book.release(_now())
+        book.release(_now())
         book.rules()
         closes = book.settings.window.closes
-        trouble = _not_yet(book, missing)
+        trouble = _not_yet(book)
         if trouble and not early_reason:
             raise OwnerError(
                 f"The leaderboard cannot be published yet: {trouble} To publish all the same, give "
@@ -173,20 +171,18 @@ def publish_window(
         )
         subject = {"checkpoint": hashlib.sha256(text).hexdigest()}
         book.enter([WindowPublished.of(subject, opened)])
-        return _serve(book, missing)
+        return _serve(book)
 
 
-def _not_yet(book: Logbook, missing: Sequence[str]) -> str:
+def _not_yet(book: Logbook) -> str:
     """Say why the window is not over, if it is not."""
     closes = book.settings.window.closes
     if _now().date() <= closes:
         return f"the window closes at the end of {closes} (UTC)."
-    if missing:
+    if missing := book.missing():
         return f"the signed results of {', '.join(missing)} are missing from results/."
-    rows = book.ledger.submissions()
-    waiting = sum(row.state in {"receiving", "queued", "running"} for row in rows)
-    if waiting:
-        return f"{waiting} submissions have not ended; `evaluator work` runs what waits."
+    if waiting := book.ledger.wanted():
+        return f"{len(waiting)} submissions have not ended; `evaluator work` runs what waits."
     if due := book.ledger.unlogged():
         return f"{len(due)} results are not released yet; the last slot ends within a day or so."
     return ""
@@ -208,9 +204,8 @@ def withdraw(workspace: Workspace, signers: Signers, run: str, reason: str) -> i
 
 def _result(book: Logbook, run: str) -> tuple[int, Result]:
     """Where the log has the result of a run; OwnerError where it has none."""
-    rows = {row.run: row.submission for row in book.ledger.runs()}
-    if run in rows:
-        received = book.ledger.position(f"received/{rows[run] or f'run-{run}'}")
+    if row := book.ledger.run(run):
+        received = book.ledger.position(f"received/{row.submission or f'run-{run}'}")
         position = book.ledger.position(f"end/{received}")
         if position is not None:
             statement = book.read(position).statement

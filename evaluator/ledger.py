@@ -49,7 +49,7 @@ from evaluator.workspace import require_vendor_name
 from sandbox import SandboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import date
     from pathlib import Path
 
@@ -206,10 +206,14 @@ class Ledger(LedgerView):
             fee = self.vendor(found.vendor).fee(fee_cents) if owes else 0
             self._write_outcome(run, bits, statuses, micro_petaflops, fee)
 
-    def release(self, run: str) -> None:
-        """Say that the signed file has its name."""
+    def release(self, run: str, due: str | None = None) -> None:
+        """Say that the signed file has its name; `due` is when it states that it may leave."""
         with self._writing():
             found = self._step(run, "released")
+            self._connection.execute(
+                "UPDATE awaited SET due = ? WHERE received = ?",
+                (due, str(found.submission or f"run-{run}")),
+            )
             if found.submission is not None:
                 end: SubmissionState = "refused" if _refused(found.statuses) else "done"
                 self._move_submission(found.submission, end, ended=found.ended)
@@ -248,6 +252,12 @@ class Ledger(LedgerView):
             )
             self._write_outcome(run, bits, statuses, micro_petaflops, 0)
 
+    def found_known(self, folders: Mapping[str, str]) -> None:
+        """Say that all results that lie in a vendor's folder have a row, while it is as it was."""
+        with self._writing():
+            query = "INSERT OR REPLACE INTO compared VALUES (?, ?)"
+            self._connection.executemany(query, folders.items())
+
     # The log
 
     def note(self, positions: Iterable[tuple[str, int]]) -> None:
@@ -260,8 +270,8 @@ class Ledger(LedgerView):
 
     def _step(self, run: str, to: RunState, reason: str = "") -> RunRow:
         """Take a run to its next state, and return it as it was."""
-        found = self._runs("run = ?", run)
-        if not found or (found[0].state, to) not in RUN_STEPS:
+        found = self.run(run)
+        if found is None or (found.state, to) not in RUN_STEPS:
             raise _not_reserved()
         back = ", tenths = 0, micro_baseline = 0, micro_tuned = 0, fee_cents = 0"
         # `ended` is the moment that the result states, so it stays when the result is released.
@@ -271,7 +281,7 @@ class Ledger(LedgerView):
             "WHERE run = :run",
             {"to": to, "reason": reason, "now": _now(), "run": run},
         )
-        return found[0]
+        return found
 
     def _write_outcome(
         self, run: str, bits: float, statuses: Statuses, charges: tuple[int, int], fee: int

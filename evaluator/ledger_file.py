@@ -1,4 +1,4 @@
-"""The ledger's file: its tables, how an older one becomes them, and what its trouble means.
+"""The ledger's file: opened, brought to this format, and what its trouble means.
 
 Write-ahead logging, every commit synced: a reader never waits for a writer, and what a call
 committed is on the disk when it returns. The whole file is checked where it is not as this program
@@ -13,134 +13,21 @@ import sqlite3
 import threading
 import time
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from evaluator.errors import OwnerError
 from evaluator.files import sync
-from evaluator.ledger_rows import RunState, SubmissionState
+from evaluator.ledger_schema import FORMAT, STEPS
 from sandbox import SandboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
-
-FORMAT = 3
-"""PRAGMA user_version: what another version of this program would count differently.
-
-2 knew no log and no prices, 1 had one table, of bits. 0 is a file that was just made.
-"""
 
 BUSY_SECONDS = 30.0
 
 _ROOM = 64 * 1024
 """Below this, a disk that fails is a full one: SQLite does not always say so."""
-
-
-def _words(words: Iterable[str]) -> str:
-    return ", ".join(f"'{word}'" for word in words)
-
-
-_SCHEMA = (
-    """
-CREATE TABLE vendors (
-    name TEXT PRIMARY KEY CHECK (
-        length(name) BETWEEN 1 AND 63
-        AND name NOT GLOB '*[^a-z0-9-]*' AND name NOT GLOB '-*'
-    ),
-    added TEXT NOT NULL,
-    submissions INTEGER CHECK (submissions >= 0),
-    per_day INTEGER CHECK (per_day >= 0),
-    micro_petaflops INTEGER CHECK (micro_petaflops >= 0),
-    fee_cents INTEGER CHECK (fee_cents >= 0)
-) STRICT
-""",
-    # AUTOINCREMENT: a number is given once. Order is by these numbers, never by a clock.
-    f"""
-CREATE TABLE submissions (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    vendor TEXT NOT NULL REFERENCES vendors,
-    phases TEXT NOT NULL CHECK (phases IN ('baseline', 'both')),
-    kind TEXT CHECK (kind IN ('onnx', 'image')),
-    digest_of TEXT CHECK (digest_of IN ('file', 'manifest', 'config')),
-    sha256 TEXT CHECK (length(sha256) = 64 AND sha256 NOT GLOB '*[^0-9a-f]*'),
-    size INTEGER CHECK (size >= 0),
-    content TEXT,
-    recipe BLOB,
-    received TEXT NOT NULL,
-    day TEXT NOT NULL CHECK (day GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]'),
-    state TEXT NOT NULL CHECK (state IN ({_words(get_args(SubmissionState))})),
-    reason TEXT NOT NULL DEFAULT '',
-    ended TEXT NOT NULL DEFAULT '',
-    CHECK ((reason <> '') = (state = 'aborted')),
-    CHECK ((ended <> '') = (state IN ('done', 'refused', 'aborted'))),
-    CHECK (
-        state IN ('receiving', 'aborted')
-        OR (
-            kind IS NOT NULL AND digest_of IS NOT NULL AND sha256 IS NOT NULL
-            AND size IS NOT NULL AND content IS NOT NULL
-        )
-    )
-) STRICT
-""",
-    # What is set aside and what is charged are never both there: a sum of all three counts a run
-    # once, and an aborted one not at all.
-    f"""
-CREATE TABLE runs (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-    run TEXT NOT NULL UNIQUE CHECK (length(run) = 16 AND run NOT GLOB '*[^0-9a-f]*'),
-    submission INTEGER UNIQUE REFERENCES submissions,
-    vendor TEXT NOT NULL REFERENCES vendors,
-    dataset_version INTEGER NOT NULL CHECK (dataset_version >= 1),
-    state TEXT NOT NULL CHECK (state IN ({_words(get_args(RunState))})),
-    tenths INTEGER NOT NULL CHECK (tenths >= 0),
-    micro_reserved INTEGER NOT NULL DEFAULT 0 CHECK (micro_reserved >= 0),
-    micro_baseline INTEGER NOT NULL DEFAULT 0 CHECK (micro_baseline >= 0),
-    micro_tuned INTEGER NOT NULL DEFAULT 0 CHECK (micro_tuned >= 0),
-    fee_cents INTEGER NOT NULL DEFAULT 0 CHECK (fee_cents >= 0),
-    baseline_status TEXT,
-    tuned_status TEXT,
-    day TEXT NOT NULL CHECK (day GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]'),
-    started TEXT NOT NULL,
-    ended TEXT NOT NULL DEFAULT '',
-    reason TEXT NOT NULL DEFAULT '',
-    CHECK (state = 'reserved' OR micro_reserved = 0),
-    CHECK (state IN ('settled', 'released') OR micro_baseline + micro_tuned + fee_cents = 0),
-    CHECK (state <> 'aborted' OR tenths = 0),
-    CHECK ((ended = '') = (state = 'reserved')),
-    CHECK ((reason <> '') = (state = 'aborted'))
-) STRICT
-""",
-    "CREATE INDEX submissions_of_vendor ON submissions (vendor, day, state)",
-    "CREATE INDEX submissions_in_state ON submissions (state) WHERE state <> 'done'",
-    "CREATE INDEX runs_of_vendor ON runs (vendor, sequence)",
-    "CREATE INDEX open_runs ON runs (vendor) WHERE state IN ('reserved', 'settled')",
-)
-
-# What of the log is known here, by `Entry.name`; the log itself is the truth, and fills this anew.
-_TO_3 = (
-    "ALTER TABLE vendors ADD COLUMN price TEXT CHECK (price GLOB '[0-9]*')",
-    "CREATE TABLE logged (name TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT",
-    "CREATE INDEX logged_at ON logged (position)",
-)
-
-# A row that was still reserved may have been settled too (format 1 did not tell): as settled it
-# can be released where its signed file is there, and be aborted where it is not.
-_FROM_1 = (
-    *_SCHEMA,
-    """
-INSERT INTO vendors (name, added)
-SELECT vendor, MIN(time) FROM leakage GROUP BY vendor ORDER BY MIN(rowid)
-""",
-    """
-INSERT INTO runs (run, vendor, dataset_version, state, tenths, day, started, ended)
-SELECT run, vendor, dataset_version, iif(state = 'reserved', 'settled', state), tenths,
-    substr(time, 1, 10), time, time
-FROM leakage ORDER BY rowid
-""",
-    "DROP TABLE leakage",
-)
-_STEPS = {0: (*_SCHEMA, *_TO_3), 1: (*_FROM_1, *_TO_3), 2: _TO_3}
-"""What makes a file of each earlier format one of this."""
 
 
 class _Opened(threading.local):
@@ -223,17 +110,30 @@ def prepare(connection: sqlite3.Connection, *, whole: bool = False) -> None:
     """Make a connection's file one of this format, and see that it is whole, unless it is known."""
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
-    if _format(connection) not in {*_STEPS, FORMAT}:  # left as it is, journal and all
+    if _format(connection) not in {*STEPS, FORMAT}:  # left as it is, journal and all
         raise OwnerError("The ledger was written by another version of this program. Use that one.")
     _log_ahead(connection)
     if _format(connection) != FORMAT:
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            for statement in _STEPS.get(_format(connection), ()):  # none: somebody has just done it
+            for statement in STEPS.get(_format(connection), ()):  # none: somebody has just done it
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {FORMAT}")
-    if not whole and connection.execute("PRAGMA quick_check").fetchone() != ("ok",):
+    if not whole and not (_sound(connection) and _adds_up(connection)):
         raise sqlite3.DatabaseError
+
+
+def _sound(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("PRAGMA quick_check").fetchone() == ("ok",))
+
+
+def _adds_up(connection: sqlite3.Connection) -> bool:
+    """Whether the sums that are kept are those of the rows, as of one moment."""
+    wrong = connection.execute(
+        "SELECT 1 FROM sums LEFT JOIN (SELECT state, SUM(tenths) AS sum FROM runs GROUP BY state) "
+        "USING (state) WHERE tenths <> COALESCE(sum, 0)"
+    )
+    return wrong.fetchone() is None
 
 
 def _log_ahead(connection: sqlite3.Connection) -> None:

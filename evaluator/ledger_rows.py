@@ -157,5 +157,24 @@ class RunRow:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What one vendor has used of a window, in micro-petaflops and cents.
+
+    `submissions` and `today` hold a slot of the quotas; `queued` wait, of whatever day.
+    """
+
+    submissions: int
+    today: int
+    queued: int
+    running: str
+    done: int
+    refused: int
+    aborted: int
+    charged: int
+    reserved: int
+    owed_cents: int
+
+
 def _or(special: int | None, usual: int) -> int:
     return usual if special is None else special

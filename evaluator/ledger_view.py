@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evaluator.errors import OwnerError
-from evaluator.ledger_rows import FREE, OPEN, Limits, Queued, RunRow, SubmissionRow, Vendor
+from evaluator.ledger_rows import FREE, OPEN, Limits, Queued, RunRow, SubmissionRow, Used, Vendor
 from sandbox import SandboxError
 
 if TYPE_CHECKING:
@@ -28,6 +28,33 @@ _QUEUED_COLUMNS = "id, vendor, phases, kind, digest_of, sha256, size, content, r
 _FREE = f"({', '.join(repr(state) for state in FREE)})"
 _OPEN = f"({', '.join(repr(state) for state in OPEN)})"
 _NOT_DONE = "submissions.state <> 'done'"  # in the words of the index, or it is not used
+_WAITS = "submissions.state IN ('receiving', 'queued', 'running')"
+_LATEST = "9999-12-31T23:59:59Z"
+_USED = f"""
+SELECT {_VENDOR_COLUMNS}, COALESCE(slots, 0), COALESCE(today, 0), COALESCE(queued, 0),
+COALESCE(run, ''), COALESCE(done, 0), COALESCE(refused, 0), COALESCE(aborted, 0),
+COALESCE(charged, 0), COALESCE(reserved, 0), COALESCE(owed, 0) FROM vendors
+LEFT JOIN (
+    SELECT vendor, SUM(state NOT IN {_FREE}) AS slots,
+    SUM(state NOT IN {_FREE} AND day = :today) AS today, SUM(state = 'done') AS done,
+    SUM(state = 'refused') AS refused, SUM(state = 'aborted') AS aborted
+    FROM submissions WHERE day BETWEEN :opens AND :closes GROUP BY vendor
+) AS ended ON ended.vendor = name
+LEFT JOIN (
+    SELECT vendor, COUNT(*) AS queued FROM submissions
+    WHERE state = 'queued' AND {_NOT_DONE} GROUP BY vendor
+) AS waiting ON waiting.vendor = name
+LEFT JOIN (
+    SELECT vendor, run, MIN(sequence) FROM runs WHERE state IN {_OPEN} GROUP BY vendor
+) AS running ON running.vendor = name
+LEFT JOIN (
+    SELECT vendor, SUM(micro_baseline + micro_tuned) AS charged, SUM(micro_reserved) AS reserved,
+    SUM(iif(state = 'released', fee_cents, 0)) AS owed
+    FROM runs WHERE day BETWEEN :opens AND :closes GROUP BY vendor
+) AS compute ON compute.vendor = name
+ORDER BY name
+"""  # noqa: S608 - literals
+_OF_VENDOR = len(_VENDOR_COLUMNS.split(","))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +109,33 @@ class LedgerView:
 
     def released(self) -> float:
         """Return the bits of all results so far."""
-        return self._sum("tenths", "state = 'released'") / 10
+        return int(self._value("SELECT tenths FROM sums WHERE state = 'released'")) / 10
 
     def taken(self) -> float:
         """Return these, and the bits that a run has set aside."""
-        return self._sum("tenths", "TRUE") / 10
+        return int(self._value("SELECT SUM(tenths) FROM sums")) / 10
 
     def submissions(self, vendor: str | None = None) -> tuple[SubmissionRow, ...]:
         """Return all submissions, or a vendor's, in the order in which they came."""
-        return self._submissions("?1 IS NULL OR submissions.vendor = ?1", vendor)
+        return self._submissions(*_of("submissions.vendor", vendor))
 
     def runs(self, vendor: str | None = None) -> tuple[RunRow, ...]:
         """Return all runs, or a vendor's, in the order in which they started."""
-        return self._runs("?1 IS NULL OR vendor = ?1", vendor)
+        return self._runs(*_of("vendor", vendor))
 
-    def started(self) -> frozenset[str]:
-        """Return the names of all runs that have a row, however they ended."""
-        return frozenset(run for (run,) in self._all("SELECT run FROM runs"))
+    def run(self, name: str) -> RunRow | None:
+        """Return the run of that name, however it ended."""
+        return next(iter(self._runs("run = ?", name)), None)
+
+    def started(self, vendor: str) -> frozenset[str]:
+        """Return the names of all runs of a vendor that have a row, however they ended."""
+        return frozenset(
+            run for (run,) in self._all("SELECT run FROM runs WHERE vendor = ?", vendor)
+        )
+
+    def compared(self) -> dict[str, str]:
+        """Return how each folder of results lay when last all of it had a row, by vendor."""
+        return dict(self._all("SELECT vendor, folder FROM compared"))
 
     def receiving(self) -> tuple[SubmissionRow, ...]:
         """Return the submissions whose bytes are not here yet."""
@@ -106,10 +143,7 @@ class LedgerView:
 
     def wanted(self) -> frozenset[int]:
         """Return the submissions whose bytes a run may still want."""
-        query = (
-            "SELECT id FROM submissions WHERE state IN ('receiving', 'queued', 'running') "  # noqa: S608 - literals
-            f"AND {_NOT_DONE}"
-        )
+        query = f"SELECT id FROM submissions WHERE {_WAITS} AND {_NOT_DONE}"  # noqa: S608 - literals
         return frozenset(row[0] for row in self._all(query))
 
     def running(self) -> tuple[RunRow, ...]:
@@ -123,6 +157,12 @@ class LedgerView:
             self._connection.execute("BEGIN")
             vendors = (self.vendor(vendor),) if vendor else self.vendors()
             return Contents(vendors, self.submissions(vendor), self.runs(vendor))
+
+    def used(self, limits: Limits, today: date) -> tuple[tuple[Vendor, Used], ...]:
+        """Return what each vendor has used of the window, by name, as of one moment."""
+        days = {"opens": str(limits.opens), "closes": str(limits.closes), "today": str(today)}
+        rows = self._connection.execute(_USED, days)
+        return tuple((Vendor(*row[:_OF_VENDOR]), Used(*row[_OF_VENDOR:])) for row in rows)
 
     def petaflops_left(self, vendor: str, limits: Limits) -> int:
         """Return the millionths of a petaflop that a vendor may still reserve in the window."""
@@ -139,7 +179,7 @@ class LedgerView:
             "SELECT COUNT(*) FROM submissions WHERE vendor = ? AND day BETWEEN ? AND ? "  # noqa: S608 - literals
             f"AND state NOT IN {_FREE}"
         )
-        return int(self._connection.execute(query, (vendor, str(first), str(last))).fetchone()[0])
+        return int(self._value(query, vendor, str(first), str(last)))
 
     # What of the log is known here, by `evaluator.log.entries.Entry.name`
 
@@ -159,25 +199,23 @@ class LedgerView:
 
     def logged(self) -> int:
         """Return how much of the log is known here: all of it below this position."""
-        row = self._connection.execute("SELECT COALESCE(MAX(position) + 1, 0) FROM logged")
-        return int(row.fetchone()[0])
+        return int(self._value("SELECT COALESCE(MAX(position) + 1, 0) FROM logged"))
 
-    def unlogged(self) -> tuple[tuple[int, RunRow | SubmissionRow], ...]:
+    def unlogged(self, by: str = _LATEST) -> tuple[tuple[int, RunRow | SubmissionRow], ...]:
         """Return what has ended and whose end the log does not have.
 
         Each is a released run, an aborted run of the owner's own, or an aborted submission, with
-        the position at which it was received, and they come in that order.
+        the position at which it was received, and they come in that order. Results that are known
+        to leave only after the moment `by` are passed over.
         """
-        received = {
-            name.partition("/")[2]: position
-            for name, position in self._all(
-                "SELECT name, position FROM logged WHERE name GLOB 'received/*' AND NOT EXISTS "
-                "(SELECT 1 FROM logged AS ends WHERE ends.name = 'end/' || logged.position)"
-            )
-        }
-        ended = ((position, self._ended(key)) for key, position in received.items())
-        pairs = [(at, row) for at, row in ended if row is not None]
-        return tuple(sorted(pairs, key=lambda pair: pair[0]))
+        rows = self._all(
+            "SELECT position, received FROM awaited WHERE COALESCE(due, '') <= ? "  # noqa: S608 - literals
+            "AND NOT EXISTS (SELECT 1 FROM submissions "
+            f"WHERE submissions.id = awaited.received AND {_WAITS}) ORDER BY position",
+            by,
+        )
+        ended = ((position, self._ended(received)) for position, received in rows)
+        return tuple((position, row) for position, row in ended if row is not None)
 
     def _ended(self, received: str) -> RunRow | SubmissionRow | None:
         """Return how something ended that the log has by this name, or None."""
@@ -206,16 +244,18 @@ class LedgerView:
         row: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
         return row
 
+    def _value(self, query: str, *values: object) -> Any:  # noqa: ANN401 - whatever is asked for
+        return self._connection.execute(query, values).fetchone()[0]
+
     def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         return self._connection.execute(query, values).fetchall()
 
     def _petaflops(self, vendor: str, limits: Limits, column: str) -> int:
-        days = (vendor, str(limits.opens), str(limits.closes))
-        return self._sum(column, "vendor = ? AND day BETWEEN ? AND ?", *days)
-
-    def _sum(self, column: str, which: str, *values: object) -> int:
-        query = f"SELECT COALESCE(SUM({column}), 0) FROM runs WHERE {which}"  # noqa: S608 - literals
-        return int(self._connection.execute(query, values).fetchone()[0])
+        query = (
+            f"SELECT COALESCE(SUM({column}), 0) FROM runs "  # noqa: S608 - literals
+            "WHERE vendor = ? AND day BETWEEN ? AND ?"
+        )
+        return int(self._value(query, vendor, str(limits.opens), str(limits.closes)))
 
     def _submissions(self, which: str, *values: object) -> tuple[SubmissionRow, ...]:
         query = f"SELECT {_SUBMISSION_COLUMNS} WHERE {which} ORDER BY submissions.id"
@@ -224,6 +264,11 @@ class LedgerView:
     def _runs(self, which: str, *values: object) -> tuple[RunRow, ...]:
         query = f"SELECT {_RUN_COLUMNS} WHERE {which} ORDER BY sequence"
         return tuple(_run_row(row) for row in self._all(query, *values))
+
+
+def _of(column: str, vendor: str | None) -> tuple[str, *tuple[str, ...]]:
+    """Which rows are a vendor's, or all, in words that an index has an answer to."""
+    return ("TRUE",) if vendor is None else (f"{column} = ?", vendor)
 
 
 def unknown_vendor(name: str) -> OwnerError:

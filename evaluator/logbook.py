@@ -94,16 +94,13 @@ class Logbook:
         if due:
             self.enter(due)
 
-    def release(self, now: dt.datetime) -> list[str]:
-        """Enter every end that is due, in the order of submissions; return what is missing."""
-        missing: list[str] = []
+    def release(self, now: dt.datetime) -> None:
+        """Enter every end that is due, in the order of submissions."""
         due: list[bytes] = []
-        for received, row in self.ledger.unlogged():
+        for received, row in self.ledger.unlogged(by=f"{now:%Y-%m-%dT%H:%M:%SZ}"):
             if isinstance(row, RunRow) and row.state == "released":
                 path = self.workspace.result(row.vendor, row.run)
-                if not path.is_file():
-                    missing.append(row.run)
-                elif _released(path.read_bytes()) <= now:
+                if path.is_file() and _released(path.read_bytes()) <= now:
                     due.append(resigned(path, read_trust(self.workspace), self.signers.result))
             elif _slot_end(row.ended, self.settings) <= now:
                 due.append(self._aborted(received, row.reason))
@@ -111,7 +108,14 @@ class Logbook:
             first = self.append(due)
             for position in range(first, first + len(due)):
                 send(self, position)
-        return missing
+
+    def missing(self) -> list[str]:
+        """Return the runs whose result the log awaits and nobody finds."""
+        waiting = (row for _, row in self.ledger.unlogged() if isinstance(row, RunRow))
+        released = (row for row in waiting if row.state == "released")
+        return [
+            row.run for row in released if not self.workspace.result(row.vendor, row.run).is_file()
+        ]
 
     def _aborted(self, received: int, reason: str) -> bytes:
         """Return the bundle that says that nothing came of what was received there."""
@@ -165,7 +169,6 @@ def _catch_up(book: Logbook) -> None:
 def _released(bundle: bytes) -> dt.datetime:
     """When a result of ours may leave."""
     payload = base64.b64decode(json.loads(bundle)["dsseEnvelope"]["payload"])
-    # Nothing more of it is looked at: this is asked of every result of the day, at every entry.
     return dt.datetime.fromisoformat(json.loads(payload)["predicate"]["release"]["at"])
 
 

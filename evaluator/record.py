@@ -66,6 +66,13 @@ if TYPE_CHECKING:
     from evaluator.workspace import Workspace
 
 
+_TICK = 3_000_000_000
+"""Nanoseconds in which a folder may change twice and show one time: above any file system's."""
+
+_WORTH_A_NOTE = 1000
+"""Names: to read fewer costs less than to have on the disk that they need not be read again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """What came of an official run, and where it is written."""
@@ -109,7 +116,8 @@ def write_record(issuer: Issuer, job: Job, received: Received, evaluation: Evalu
         result = Result.of(received.sha256, about, evaluation, account, adapted)
         bundle = sign(result.payload(), issuer.signer)
         _settle(ledger, result.predicate, issuer.fee_cents)
-        _write_both((signed, bundle), (private, exact), lambda: ledger.release(job.run))
+        due = result.predicate.release.at
+        _write_both((signed, bundle), (private, exact), lambda: ledger.release(job.run, due))
     return Record(evaluation, result, signed, private)
 
 
@@ -151,28 +159,56 @@ def finish_records(workspace: Workspace, dead: Collection[str], why: Reason = "k
     to it, so that a ledger restored from a backup, or lost, still counts all that was released.
     """
     _finish_documents(workspace, dead)
-    vendors = _vendors(workspace)
     with open_ledger(workspace.ledger) as ledger:
-        for run in sorted(vendors.keys() - ledger.started()):
-            _adopt(workspace.result(vendors[run], run), workspace, ledger)
+        _adopt_unknown(workspace, ledger)
         for entry in ledger.running():
             if entry.run in dead:
-                vendor = vendors.get(entry.run)
-                path = workspace.result(vendor, entry.run) if vendor else None
-                _end(entry, path, workspace, ledger, why)
+                _end(entry, _signed(workspace, entry.run), workspace, ledger, why)
 
 
-def _vendors(workspace: Workspace) -> dict[str, str]:
-    """Return whose each signed result is, by its run: of 100,000 too before every run."""
-    found = {}
+def _adopt_unknown(workspace: Workspace, ledger: Ledger) -> None:
+    """Add every result to the ledger that has no row in it.
+
+    This is asked before every run, of 100,000 results too: a vendor's folder that is as it was
+    when all in it had a row is not read again.
+    """
     results = workspace.root / "results"
-    for vendor in os.listdir(results) if results.is_dir() else ():  # noqa: PTH208 - no Path for each
-        with suppress(NotADirectoryError):
-            for name in os.listdir(results / vendor):  # noqa: PTH208 - as above
-                run, _, kind = name.partition(".")
-                if kind == "sigstore.json":
-                    found[run] = vendor
-    return found
+    folders = sorted(os.scandir(results), key=lambda each: each.name) if results.is_dir() else []
+    compared, known, read = ledger.compared(), {}, 0
+    for folder in folders:
+        state = _at_rest(folder.stat())  # before it is read: what comes later shows
+        if state is not None and compared.get(folder.name) == state:
+            continue
+        found = _results_in(folder.path)
+        for run in sorted(found - ledger.started(folder.name)):
+            if ledger.run(run) is None:
+                _adopt(workspace.result(folder.name, run), workspace, ledger)
+        if state is not None:
+            known[folder.name] = state
+        read += 1 + len(found)
+    if known and read > _WORTH_A_NOTE:
+        ledger.found_known(known)
+
+
+def _at_rest(folder: os.stat_result) -> str | None:
+    """What changes with the names in a folder; None where it may yet change within one tick."""
+    changed = max(folder.st_mtime_ns, folder.st_ctime_ns)
+    if time.time_ns() - changed < _TICK:
+        return None
+    return f"{folder.st_dev} {folder.st_ino} {folder.st_mtime_ns} {folder.st_ctime_ns}"
+
+
+def _results_in(folder: str) -> set[str]:
+    """Return the runs whose signed results lie in a folder."""
+    with suppress(NotADirectoryError):
+        names = (name.partition(".") for name in os.listdir(folder))  # noqa: PTH208 - no Path for each
+        return {run for run, _, kind in names if kind == "sigstore.json"}
+    return set()
+
+
+def _signed(workspace: Workspace, run: str) -> Path | None:
+    """Return where the signed result of a run is, if it has one."""
+    return next((workspace.root / "results").glob(f"*/{run}.sigstore.json"), None)
 
 
 def _end(
@@ -251,7 +287,7 @@ def _finish_documents(workspace: Workspace, dead: Collection[str]) -> None:
     results, private = workspace.root / "results", workspace.root / "private"
     for run in dead:
         exact = workspace.private(run)
-        if _part(exact).exists() and any(results.glob(f"*/{run}.sigstore.json")):
+        if _part(exact).exists() and _signed(workspace, run):
             _part(exact).rename(exact)
             sync(private)
         for part in (*results.glob(f"*/.{run}.*.part"), *private.glob(f".{run}.*.part")):

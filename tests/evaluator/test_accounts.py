@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from evaluator.account_tables import amount, money
-from evaluator.accounts import Status, invoice, status, terms_of
+from evaluator.accounts import Status, account, invoice, status, terms_of
 from evaluator.admission import Received
 from evaluator.cli import cli
 from evaluator.dataset.importing import ImportRules, import_tiles
@@ -132,6 +132,32 @@ def test_the_card_says_what_the_operator_asks(busy: Workspace) -> None:
     assert (acme.charged, acme.limits.micro_petaflops) == (3 * MICRO, 100 * MICRO)
     assert (acme.running, acme.reserved) == (f"{5:016x}", 97 * MICRO)
     assert (zenith.submissions, zenith.limits.total, zenith.owed_cents) == (1, 9, 99)
+
+
+def test_the_card_is_what_the_rows_add_up_to(busy: Workspace) -> None:
+    """Of each vendor: also what is settled and owes nothing yet, and what counts for other days."""
+    terms, running = terms_of(busy.settings()), f"{5:016x}"
+    earlier = terms.days(OPENS - timedelta(days=9), CLOSES)
+    with open_ledger(busy.ledger) as ledger:
+        ledger.add_vendor(Vendor("idle"))
+        ledger.settle(running, 80, ("OK", None), (MICRO, 0), 250)
+        end(
+            ledger,
+            start(ledger, earlier.limits, submit(ledger, earlier.limits, "zenith"), "zenith"),
+        )
+        before = submit(ledger, earlier.limits, "zenith", OPENS - timedelta(days=1))
+        end(ledger, start(ledger, earlier.limits, before, "zenith"))
+        ledger.start("f" * 16, None, "idle", 3, bits=90, bit_budget=9000)
+        contents = ledger.contents()
+    found = status(busy, None, NOW).vendors
+
+    assert found == tuple(
+        account(contents, vendor, terms, NOW.date()) for vendor in contents.vendors
+    )
+    acme, idle, zenith = found
+    assert (acme.running, acme.owed_cents, acme.charged) == (running, 250, 4 * MICRO)
+    assert (idle.running, idle.submissions) == ("f" * 16, 0)
+    assert (zenith.submissions, zenith.owed_cents) == (2, 198)
 
 
 def test_the_card_names_the_data_set_as_results_do(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from evaluator import journal
+from evaluator import journal, logbook
 from evaluator.board.check import open_published
 from evaluator.cli import cli
 from evaluator.errors import OwnerError, VerificationError
@@ -137,6 +137,62 @@ def test_results_of_a_slot_are_entered_in_the_order_of_submissions(
 
     statements = [entry.statement.predicate for entry in read_log(entries(farm))]
     assert [getattr(said, "run", None) for said in statements[-2:]] == [early, late]
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_result_is_not_read_again_until_it_is_due(
+    farm: Farm, at: Callable[[dt.datetime], None], monkeypatch: pytest.MonkeyPatch, *, told: bool
+) -> None:
+    """A thousand may wait for the end of a slot; where the ledger was not told when, it is read."""
+    run = farm.finish(farm.submit())
+    if not told:  # as after a kill between the result's name and its row
+        with open_ledger(farm.workspace.ledger) as ledger:
+            ledger._connection.execute("UPDATE awaited SET due = NULL")  # noqa: SLF001 - as above
+    read, look = [], logbook._released  # noqa: SLF001 - where a result is opened
+
+    def released(bundle: bytes) -> dt.datetime:
+        read.append(bundle)
+        return look(bundle)
+
+    monkeypatch.setattr(logbook, "_released", released)
+    farm.submit()
+    assert len(read) == (0 if told else 1)
+    assert "evaluation-result" not in kinds(farm)
+
+    at(TOMORROW)
+    farm.submit()
+    assert read[-1] == farm.workspace.result("acme", run).read_bytes()
+    assert kinds(farm)[-2:] == ["evaluation-result", "submission-received"]
+
+
+def test_a_ledger_that_is_wrong_of_a_time_releases_nothing_early(farm: Farm) -> None:
+    """The result itself says when it may leave."""
+    farm.finish(farm.submit())
+    with open_ledger(farm.workspace.ledger) as ledger:
+        early = "UPDATE awaited SET due = '2000-01-01T00:00:00Z'"
+        ledger._connection.execute(early)  # noqa: SLF001 - it says so
+    publish_log(farm.workspace, farm.signers)
+
+    assert "evaluation-result" not in kinds(farm)
+
+
+def test_a_publication_names_the_results_that_are_missing(
+    farm: Farm, at: Callable[[dt.datetime], None]
+) -> None:
+    """Due or not yet; those that are there are entered, and it is too once it is put back."""
+    first, second = farm.finish(farm.submit("acme")), farm.finish(farm.submit("zenith"))
+    path = farm.workspace.result("acme", first)
+    away = path.rename(path.with_name("away"))
+    missing = [publish_log(farm.workspace, farm.signers).missing]
+    at(TOMORROW)
+    missing.append(publish_log(farm.workspace, farm.signers).missing)
+    assert missing == [(first,), (first,)]
+    assert kinds(farm).count("evaluation-result") == 1
+    assert f"{second}.sigstore.json" in received(farm, "zenith")
+
+    away.rename(path)
+    assert publish_log(farm.workspace, farm.signers).missing == ()
+    assert kinds(farm).count("evaluation-result") == 2
 
 
 def test_what_was_aborted_ends_in_the_log_too(

@@ -8,8 +8,8 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,12 +19,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from evaluator import ledger_file
+from evaluator import ledger_file, ledger_schema
 from evaluator.accounts import Terms, account, vendors_view
 from evaluator.admission import Received
 from evaluator.errors import OwnerError
 from evaluator.ledger import Ledger, Limits, TakenError, Vendor, open_ledger
-from evaluator.ledger_rows import RUN_STEPS, SUBMISSION_STEPS
+from evaluator.ledger_rows import RUN_STEPS, SUBMISSION_STEPS, Used
 from sandbox import SandboxError
 
 if TYPE_CHECKING:
@@ -629,7 +629,9 @@ class Books(RuleBasedStateMachine):
         """Quotas, compute, bits and fees, by the ledger and by the account made of it."""
         runs = self.runs.values()
         terms, contents = Terms(SMALL, "EUR", FEE, 3600), self.ledger.contents()
-        for vendor in contents.vendors:
+        uses = self.ledger.used(SMALL, OPENS)
+        assert tuple(vendor for vendor, _ in uses) == contents.vendors
+        for vendor, used in uses:
             charged, reserved = self.used(vendor.name)
             slots = self.slots(vendor.name, *DAYS)
             owed = sum(
@@ -639,6 +641,7 @@ class Books(RuleBasedStateMachine):
             assert slots == self.ledger.slots(vendor.name, OPENS, CLOSES) <= SMALL.total
             assert (made.submissions, made.today) == (slots, self.slots(vendor.name, OPENS))
             assert (made.charged, made.reserved, made.owed_cents) == (charged, reserved, owed)
+            assert asdict(used) == {field.name: getattr(made, field.name) for field in fields(Used)}
             left = SMALL.micro_petaflops - charged - reserved
             assert 0 <= left == self.ledger.petaflops_left(vendor.name, SMALL)
         released = sum(run.tenths for run in runs if run.state == "released")
@@ -716,7 +719,7 @@ def test_every_commit_is_synced(path: Path) -> None:
             for name in ("synchronous", "journal_mode", "user_version", "foreign_keys")
         ]
 
-    assert found == [2, "wal", ledger_file.FORMAT, 1]
+    assert found == [2, "wal", ledger_schema.FORMAT, 1]
 
 
 def test_the_tables_hold_no_state_that_there_is_not(path: Path, ledger: Ledger) -> None:
@@ -912,7 +915,7 @@ def test_an_older_ledger_becomes_one_of_this_format(path: Path) -> None:
 def test_a_ledger_from_before_the_log_learns_of_it(path: Path) -> None:
     """Nothing is known to be logged, and no vendor has named a price."""
     with closing(sqlite3.connect(path)) as connection, connection:
-        for statement in ledger_file._SCHEMA:  # noqa: SLF001 - what format 2 was
+        for statement in ledger_schema.SCHEMA:  # what format 2 was
             connection.execute(statement)
         connection.execute("INSERT INTO vendors (name, added) VALUES ('acme', '2029-12-31')")
         connection.execute("PRAGMA user_version = 2")
@@ -922,23 +925,202 @@ def test_a_ledger_from_before_the_log_learns_of_it(path: Path) -> None:
         assert ledger.position("received/1") == 3
 
 
+def format_3(path: Path) -> None:
+    """A ledger as the version before this one wrote it: its sums were made of all rows."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for statement in (*ledger_schema.SCHEMA, *ledger_schema.TO_3):
+            connection.execute(statement)
+        connection.execute("INSERT INTO vendors (name, added) VALUES ('acme', 'then')")
+        for number, (state, bits) in enumerate(
+            [("released", 815), ("released", 16), ("settled", 100), ("reserved", 50)], 1
+        ):
+            end = ("done", "then") if state == "released" else ("running", "")
+            connection.execute(
+                "INSERT INTO submissions VALUES (?, 'acme', 'both', 'onnx', 'file', ?, 3, '', "
+                "NULL, 'then', '2030-01-01', ?, '', ?)",
+                (number, "0" * 64, *end),
+            )
+            connection.execute(
+                "INSERT INTO runs VALUES (?, ?, ?, 'acme', 1, ?, ?, 0, 0, 0, 0, 'OK', NULL, "
+                "'2030-01-01', 'then', ?, '')",
+                (number, run_name(number), number, state, bits, "then" * (state != "reserved")),
+            )
+        names = [("key/0", 0), *((f"received/{number}", number) for number in range(1, 5))]
+        connection.executemany("INSERT INTO logged VALUES (?, ?)", [*names, ("end/1", 5)])
+        connection.execute("PRAGMA user_version = 3")
+
+
+def test_a_ledger_of_the_format_before_goes_on(path: Path) -> None:
+    """Its bits count, and what the log still awaits of it is found, whatever ends next."""
+    format_3(path)
+    with open_ledger(path) as ledger:
+        assert (ledger.released(), ledger.taken()) == (83.1, 98.1)
+        assert [position for position, _ in ledger.unlogged()] == [2]
+        ledger.settle(run_name(4), 4, ("OK", None), (0, 0), FEE)
+        for number in (3, 4):
+            ledger.release(run_name(number))
+        ledger.note([("end/2", 6)])
+        assert (ledger.released(), ledger.taken()) == (97.1, 97.1)
+    with open_ledger(path) as ledger:
+        assert [position for position, _ in ledger.unlogged()] == [3, 4]
+
+
+@pytest.mark.parametrize("older", [1, 3])
 def test_an_older_ledger_changes_whole_or_not_at_all(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch, older: int
 ) -> None:
     """A step of the change that fails takes back those before it; the next opening succeeds."""
-    format_1(path, [(run_name(1), "acme", 1, 16, "released", "2029-12-31T23:59:59Z")])
-    whole = ledger_file._FROM_1  # noqa: SLF001 - to break it
+
+    def look() -> list[tuple[str, str]]:
+        with closing(sqlite3.connect(path)) as connection:
+            return connection.execute("SELECT type, name FROM sqlite_master").fetchall()
+
+    if older == 1:
+        format_1(path, [(run_name(1), "acme", 1, 831, "released", "2029-12-31T23:59:59Z")])
+    else:
+        format_3(path)
+    before, whole = look(), ledger_schema.STEPS[older]
     for steps in range(len(whole)):
         with monkeypatch.context() as patch:
-            broken = (*whole[:steps], "this is no SQL")
-            patch.setitem(ledger_file._STEPS, 1, broken)  # noqa: SLF001 - as above
+            patch.setitem(ledger_schema.STEPS, older, (*whole[:steps], "this is no SQL"))
             with pytest.raises(OwnerError), open_ledger(path):
                 pass
-        with closing(sqlite3.connect(path)) as connection:
-            tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            assert tables.fetchall() == [("leakage",)]
+        assert look() == before
     with open_ledger(path) as ledger:
+        assert ledger.released() == 83.1
+
+
+@pytest.mark.parametrize("change", ["tenths + 1", "tenths"])
+def test_sums_that_are_not_those_of_the_rows_are_damage(path: Path, change: str) -> None:
+    """Nobody but this program keeps them; the control writes the file too, and changes none."""
+    with open_ledger(path) as ledger:
+        ledger.adopt(run_name(1), "acme", 1, 1.6)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"UPDATE sums SET tenths = {change} WHERE state = 'released'")  # noqa: S608 - ours
+    expected = pytest.raises(OwnerError, match="is damaged") if "+" in change else nullcontext()
+    with expected, open_ledger(path) as ledger:
         assert ledger.released() == 1.6
+
+
+def test_rows_that_somebody_takes_out_count_no_more(path: Path) -> None:
+    """The sums follow the rows, by whatever hand, and the results of that vendor are looked at."""
+    with open_ledger(path) as ledger:
+        ledger.adopt(run_name(1), "acme", 1, 1.6)
+        ledger.adopt(run_name(2), "zenith", 1, 5)
+        ledger.found_known({"acme": "as it was", "zenith": "as it was"})
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM runs WHERE vendor = 'acme'")
+    with open_ledger(path) as ledger:
+        assert (ledger.released(), ledger.compared()) == (5, {"zenith": "as it was"})
+
+
+# What the log awaits
+
+MOMENTS = ("2030-01-02T00:00:00Z", "2030-01-03T00:00:00Z")
+ROOMY = replace(LIMITS, total=1000, per_day=1000)
+
+
+class Awaited(RuleBasedStateMachine):
+    """Received, ended and logged in any order: what is unlogged is what the names say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connection = sqlite3.connect(":memory:", isolation_level=None)
+        ledger_file.prepare(self.connection)
+        self.ledger = Ledger(self.connection)
+        self.ledger.add_vendor(Vendor("acme"))
+        self.due: dict[str, str | None] = {}
+        self.runs = 0
+        self.size = 0
+
+    def teardown(self) -> None:
+        """Close the file that is none."""
+        self.connection.close()
+
+    def log(self, name: str) -> None:
+        """One entry more."""
+        self.ledger.note([(name, self.size)])
+        self.size += 1
+
+    def release(self, run: str, received_as: str, due: str | None) -> None:
+        """Its result, of which the ledger is told when it may leave, or not."""
+        self.ledger.settle(run, 0, ("OK", None), (0, 0), FEE)
+        self.ledger.release(run, due)
+        logged = self.ledger.position(f"received/{received_as}") is not None
+        self.due[received_as] = due if logged else None
+
+    @rule(logged=st.booleans())
+    def submit(self, *, logged: bool) -> None:
+        """One that waits, and that the log may not have yet."""
+        number = self.ledger.receive("acme", "both", ROOMY, OPENS)
+        self.ledger.queue(number, received(), None)
+        if logged:
+            self.log(f"received/{number}")
+
+    @rule(due=st.sampled_from([None, *MOMENTS]))
+    def run(self, due: str | None) -> None:
+        """The next, to its end."""
+        if queued := self.ledger.next():
+            self.release(started(self.ledger, queued.id, bits=0), str(queued.id), due)
+
+    @rule(due=st.sampled_from([None, *MOMENTS]), abort=st.booleans())
+    def run_own(self, due: str | None, *, abort: bool) -> None:
+        """A run of the owner's, to whichever end."""
+        self.runs += 1
+        run = f"{2**60 + self.runs:x}"
+        own(self.ledger, run, 0)
+        self.log(f"received/run-{run}")
+        if abort:
+            self.ledger.abort(run, "host")
+        else:
+            self.release(run, f"run-{run}", due)
+
+    @rule()
+    def abort(self) -> None:
+        """The next, before it ran."""
+        if queued := self.ledger.next():
+            self.ledger.abort_submission(queued.id, "operator")
+
+    @rule(choice=CHOICE)
+    def end(self, choice: int) -> None:
+        """Log one of what has ended."""
+        if ends := self.ledger.unlogged():
+            self.log(f"end/{ends[choice % len(ends)][0]}")
+
+    @rule(choice=CHOICE)
+    def note_again(self, choice: int) -> None:
+        """A name that is known stays where it is."""
+        if names := sorted(self.ledger.names()):
+            self.log(names[choice % len(names)])
+
+    @invariant()
+    def unlogged_is_right(self) -> None:
+        """In order, each with its end; with a moment, without those that leave after it."""
+        names, contents = self.ledger.names(), self.ledger.contents()
+        ended = {
+            **{str(row.id): row for row in contents.submissions if row.state == "aborted"},
+            **{
+                str(run.submission or f"run-{run.run}"): run
+                for run in contents.runs
+                if run.state == "released" or (run.state == "aborted" and not run.submission)
+            },
+        }
+        right = [
+            (position, key, ended[key])
+            for name, position in sorted(names.items(), key=lambda each: each[1])
+            if (key := name.removeprefix("received/")) in ended and f"end/{position}" not in names
+        ]
+        assert self.ledger.unlogged() == tuple((position, row) for position, _, row in right)
+        for moment in MOMENTS:
+            assert self.ledger.unlogged(by=moment) == tuple(
+                (position, row)
+                for position, key, row in right
+                if (self.due.get(key) or "") <= moment
+            )
+
+
+TestAwaited = Awaited.TestCase
+TestAwaited.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 
 
 # A disk that is full

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
+import time
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -257,20 +259,27 @@ def test_a_run_of_a_kept_model_takes_bits_and_no_compute(
         assert owed(workspace) == OWED["whole"]
 
 
+def add_result(workspace: Workspace, run: str) -> Path:
+    """A signed result of that run, beside the ledger."""
+    golden = Path(__file__).parents[1] / "golden" / "result-scored.json"
+    document = json.loads(golden.read_text())
+    document["predicate"]["run"] = run
+    payload = rfc8785.dumps(document)
+    signature = KEY.sign(pae(payload), ec.ECDSA(SHA256()))
+    path = workspace.result("acme", run)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(encode(payload, signature, fingerprint(KEY.public_key())))
+    return path
+
+
 @pytest.fixture
 def result(tmp_path: Path) -> Workspace:
     """A workspace whose one result was released, and whose ledger has been lost since."""
-    workspace, key = init(tmp_path / "farm", class_sizes=False), KEY
-    golden = Path(__file__).parents[1] / "golden" / "result-scored.json"
-    payload = rfc8785.dumps(json.loads(golden.read_text()))
-    signature = key.sign(pae(payload), ec.ECDSA(SHA256()))
-    workspace.result("acme", RUN).parent.mkdir()
-    workspace.result("acme", RUN).write_bytes(
-        encode(payload, signature, fingerprint(key.public_key()))
-    )
-    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    workspace = init(tmp_path / "farm", class_sizes=False)
+    add_result(workspace, RUN)
+    pem = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     workspace.public_key.write_bytes(pem)
-    own = TrustedKey(fingerprint(key.public_key()), pem, datetime(2026, 1, 1, tzinfo=UTC))
+    own = TrustedKey(fingerprint(KEY.public_key()), pem, datetime(2026, 1, 1, tzinfo=UTC))
     log = NoteSigner("log.example/farm", Ed25519PrivateKey.generate()).verifier
     workspace.trust.write_bytes(dump_trust(Trust(log, (own,))))
     return workspace
@@ -310,6 +319,110 @@ def test_a_ledger_that_is_older_than_the_end_of_a_run_counts_it(result: Workspac
 
     assert account(result) == [(tenths(stated(result)), "released")]
     assert owed(result)[:2] == ("done", 44_000_000)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The folders of results that were read, where each that is at rest is worth a note."""
+    found, look = [], record._results_in  # noqa: SLF001 - where they are read
+
+    def results_in(folder: str) -> set[str]:
+        found.append(Path(folder).name)
+        return look(folder)
+
+    monkeypatch.setattr(record, "_results_in", results_in)
+    monkeypatch.setattr(record, "_WORTH_A_NOTE", 0)
+    monkeypatch.setattr(record, "_TICK", 50_000_000)
+    return found
+
+
+def swept(workspace: Workspace) -> list[str]:
+    """What the ledger counts after a run's sweep, some time after the last change."""
+    time.sleep(0.06)
+    record.finish_records(workspace, [])
+    with open_ledger(workspace.ledger) as ledger:
+        return sorted(run.run for run in ledger.runs())
+
+
+def test_results_are_looked_for_where_something_has_changed(
+    result: Workspace, reads: list[str]
+) -> None:
+    """One that is put there by hand counts, though all others of the folder were known."""
+    add_result(result, "1" * 16)
+    (result.root / "results" / "zenith").mkdir()
+    assert swept(result) == [RUN, "1" * 16]
+    assert swept(result) == [RUN, "1" * 16]
+    assert reads == ["acme", "zenith"]
+
+    add_result(result, "2" * 16)
+    assert swept(result) == [RUN, "1" * 16, "2" * 16]
+    assert reads == ["acme", "zenith", "acme"]
+
+
+def test_a_result_counts_though_its_folder_shows_an_older_time(
+    result: Workspace, reads: list[str]
+) -> None:
+    """As after `rsync -t`: nobody can set the time at which the inode was changed."""
+    folder = result.result("acme", RUN).parent
+    assert swept(result) == [RUN]
+    before = folder.stat()
+    add_result(result, "1" * 16)
+    os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    assert folder.stat().st_mtime_ns == before.st_mtime_ns
+    assert swept(result) == [RUN, "1" * 16]
+    assert reads == ["acme", "acme"]
+
+
+def test_a_folder_that_may_yet_change_within_a_tick_is_read_again(
+    result: Workspace, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time would be the same; once it has rested, it is not."""
+    monkeypatch.setattr(record, "_TICK", 60_000_000_000)
+    for _ in range(2):
+        assert swept(result) == [RUN]
+    assert reads == ["acme", "acme"]
+
+    monkeypatch.setattr(record, "_TICK", 0)
+    for _ in range(2):
+        assert swept(result) == [RUN]
+    assert reads == ["acme"] * 3
+
+
+def test_a_result_that_comes_while_its_folder_is_read_is_found_by_the_next_run(
+    result: Workspace, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing says of a folder what it was not when it was read."""
+    look, coming = record._results_in, iter(["1" * 16])  # noqa: SLF001 - where it is read
+
+    def results_in(folder: str) -> set[str]:
+        found = look(folder)
+        for run in coming:
+            add_result(result, run)
+            time.sleep(0.06)
+        return found
+
+    monkeypatch.setattr(record, "_results_in", results_in)
+    assert swept(result) == [RUN]
+    assert swept(result) == [RUN, "1" * 16]
+    assert reads == ["acme", "acme"]
+
+
+def test_a_ledger_restored_from_a_backup_counts_what_came_after_it(
+    result: Workspace, reads: list[str], tmp_path: Path
+) -> None:
+    """What it knew of a folder is of its own time, whatever a newer ledger had found there."""
+    assert swept(result) == [RUN]
+    shutil.copy(result.ledger, tmp_path / "backup")
+    add_result(result, "1" * 16)
+    for _ in range(2):
+        assert swept(result) == [RUN, "1" * 16]
+    assert reads == ["acme", "acme"]
+
+    shutil.copy(tmp_path / "backup", result.ledger)
+    with open_ledger(result.ledger) as ledger:
+        assert [run.run for run in ledger.runs()] == [RUN]
+    assert swept(result) == [RUN, "1" * 16]
 
 
 def stated(workspace: Workspace) -> float:

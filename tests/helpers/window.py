@@ -105,7 +105,7 @@ class Farm:
             ledger.settle(run, result.predicate.leakage_bits.run, *outcome, 250)
             bundle = sign(result.payload(), self.signers.result)
             write_new(workspace.result(queued.vendor, run), bundle, 0o600)
-            ledger.release(run)
+            ledger.release(run, result.predicate.release.at)
         return run
 
     def change(self, old: str, new: str) -> None:
