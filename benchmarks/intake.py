@@ -1,9 +1,9 @@
 """Taking in an image against `docker load`, and one that is known against sha256 of its file.
 
 evaluator    a Python process that does what `evaluator run` does with an archive before anything of
-             it is started: copy it into the workspace while it is hashed, have the confined child
-             write its layers anew, hash these, give them to the engine. Of a run only this part is
-             measured, the start of Python included: the rest of a run loads no image.
+             it is started: copy it into the workspace while the copy is hashed, have the confined
+             child write its layers anew, hash these on their way to the engine. Of a run only this
+             part is measured, the start of Python included: the rest of a run loads no image.
 docker load  the command, of the same file: what an operator would do who trusts it. Before each of
              the two the engine has none of the layers; they are never the same ones, since those
              of the evaluator belong to root and have no attributes.

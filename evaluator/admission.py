@@ -15,7 +15,7 @@ from evaluator.intake.refusals import Incomplete, refused
 from evaluator.kept_images import kept_images
 from evaluator.oci_layout import packed, subject
 from evaluator.onnx_check import RECORD, limits_file, read_check, require_accepted
-from evaluator.rebuild import rebuild
+from evaluator.rebuild import Rebuilt
 from evaluator.recipe import Recipe
 from evaluator.training_check import read_plan, require_trainable
 from sandbox import Mount, SandboxError
@@ -228,8 +228,8 @@ def _load(received: Received, job: Job, owner: str) -> str:
         with unpacked(received.file, job.scratch, job.admission.image, marks=marks) as image:
             if job.seen:
                 job.seen(image_facts(image, received.size))
-            rebuilt = rebuild(image, lambda config: sandbox.labelled(config, owner))
-            return sandbox.load_image(rebuilt.chunks, rebuilt.ids)
+            rebuilt = Rebuilt(image, lambda config: sandbox.labelled(config, owner))
+            return sandbox.load_image(rebuilt.chunks(), lambda: rebuilt.ids)
     except sandbox.NotLoadable as error:
         raise refused("EVA106") from error
     except Incomplete as error:

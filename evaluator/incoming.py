@@ -7,8 +7,10 @@
     incoming/VENDOR/note.json   which file that is, how many bytes are on the disk, their SHA-256
 
 A file is the same where its size and the kernel's two times of its last change are. What is here is
-hashed anew before anything is added to it, and only a whole copy leaves. A submission has a slot of
-the quotas while it is received; what is kept here has none.
+hashed anew before anything is added to it, and only a whole copy leaves. The kernel copies, and
+what is hashed is read back from the copy: whatever a vendor's file becomes meanwhile, a digest is
+of the bytes that are kept. A submission has a slot of the quotas while it is received; what is kept
+here has none.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import os
 import shutil
 import stat
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -42,6 +45,8 @@ SECONDS = 10  # between two notes: what a kill costs at most
 DAYS = 7
 _HEADROOM = 2**26  # bytes of the disk that a copy leaves to the ledger, the log and a run
 _CHUNK = 2**20
+_AHEAD = 256  # chunks that are copied and not yet hashed: the disk may pause, the hash goes on
+_BUFFER = 2**18  # of the thread that hashes: it stays in a processor's own cache
 
 Source = tuple[int, int, int]
 Advance = Callable[[int, int], None]
@@ -72,31 +77,38 @@ class _Here:
     size: int
     digest: HASH
 
-    def and_also(self, chunk: bytes) -> _Here:
+    def and_also(self, chunk: bytes | memoryview) -> _Here:
         longer = self.digest.copy()
         longer.update(chunk)
         return _Here(self.size + len(chunk), longer)
 
 
 class _Hashed:
-    """What was written, hashed in a second thread: one chunk behind, and a whole value always."""
+    """What is in a copy, read back and hashed in a second thread: a whole value always."""
 
-    def __init__(self, here: _Here, thread: ThreadPoolExecutor) -> None:
-        self._here, self._thread = here, thread
-        self._last: Future[None] | None = None
+    def __init__(self, copy: FileIO, here: _Here, thread: ThreadPoolExecutor) -> None:
+        self._copy, self._here, self._thread = copy, here, thread
+        self._buffer = memoryview(bytearray(_BUFFER))
+        self._asked = deque[Future[None]]()
 
-    def add(self, chunk: bytes) -> None:
-        """Take a chunk once the one before is hashed: more than two are never in memory."""
-        if self._last:
-            self._last.result()
-        self._last = self._thread.submit(self._add, chunk)
+    def up_to(self, size: int) -> None:
+        """Go on to this byte of the copy, and wait where too much of it is not hashed yet."""
+        self._asked.append(self._thread.submit(self._add, size))
+        while self._asked and (self._asked[0].done() or len(self._asked) > _AHEAD):
+            self._asked.popleft().result()
 
     def here(self) -> _Here:
-        """With all that was added; its thread works in order."""
-        return self._thread.submit(lambda: self._here).result()
+        """With all that was asked for."""
+        for asked in self._asked:
+            asked.result()
+        return self._here
 
-    def _add(self, chunk: bytes) -> None:
-        self._here = self._here.and_also(chunk)
+    def _add(self, size: int) -> None:
+        while left := size - self._here.size:
+            count = os.preadv(self._copy.fileno(), [self._buffer[:left]], self._here.size)
+            if not count:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))  # nobody else writes to it
+            self._here = self._here.and_also(self._buffer[:count])
 
 
 def copied(file: BinaryIO, target: Path, most: int, incoming: Incoming) -> tuple[str, int] | None:
@@ -121,14 +133,18 @@ def copied(file: BinaryIO, target: Path, most: int, incoming: Incoming) -> tuple
 def _completed(file: BinaryIO, source: Source, incoming: Incoming) -> _Here:
     """Bring the copy to its full length; only a note waits until its bytes are on the disk."""
     here = _kept(incoming, source)
-    with incoming.copy.open("ab", buffering=0) as copy, ThreadPoolExecutor(1) as thread:
-        copy.truncate(here.size)
+    if here.size:
+        os.truncate(incoming.copy, here.size)
+    else:  # not cut to nothing: ext4 writes a file that was to the disk as soon as it is closed
+        incoming.copy.unlink(missing_ok=True)
+        incoming.copy.touch()
+    with incoming.copy.open("r+b", buffering=0) as copy, ThreadPoolExecutor(1) as thread:
         _require_room(incoming.folder, source[0] - here.size)
-        hashed = _Hashed(here, thread)
+        hashed = _Hashed(copy, here, thread)
         try:
             _append(file, source, copy, hashed, incoming, here.size)
         except BaseException:
-            with suppress(OSError):  # a full disk: the note before this one stands
+            with suppress(OSError):  # a full or broken disk: the note before this one stands
                 _write_note(incoming, source, copy, hashed.here())
             raise
         here = hashed.here()
@@ -142,12 +158,12 @@ def _append(  # noqa: PLR0913, PLR0917 - both ends of a copy, and who hears of i
     file: BinaryIO, source: Source, copy: FileIO, hashed: _Hashed, incoming: Incoming, size: int
 ) -> None:
     """Add what is not here yet, from byte `size` of the file on."""
-    file.seek(size)
+    copy.seek(size)
     noted = time.monotonic()
-    while chunk := file.read(min(_CHUNK, source[0] - size)):
-        _write(copy, chunk)
-        hashed.add(chunk)
-        size += len(chunk)
+    ends = copy.fileno(), file.fileno()
+    while sent := os.sendfile(*ends, size, min(_CHUNK, source[0] - size)):
+        size += sent
+        hashed.up_to(size)
         incoming.advance(size, source[0])
         if time.monotonic() - noted >= SECONDS:
             _write_note(incoming, source, copy, hashed.here())
@@ -158,12 +174,6 @@ def _source(file: BinaryIO) -> Source:
     """What tells one file from another, and from itself once it was changed."""
     status = os.fstat(file.fileno())
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _write(copy: FileIO, chunk: bytes) -> None:
-    left = memoryview(chunk)
-    while left:
-        left = left[copy.write(left) :]
 
 
 def _write_note(incoming: Incoming, source: Source, copy: FileIO, here: _Here) -> None:

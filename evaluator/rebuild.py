@@ -1,14 +1,17 @@
 """The archive that the engine gets in place of the submitted one.
 
-It holds the layers that intake wrote, hashed here, under our config and without a name, in
-the two layouts that engines read: manifest.json for Docker's own image store, and an OCI
-image layout (OCI image spec 1.1, image-layout.md) for containerd's.
+It holds the layers that intake wrote, under our config and without a name, for the two layouts that
+engines read: manifest.json for Docker's own image store, and an OCI image layout (OCI image spec
+1.1, image-layout.md) for containerd's. The layers come first and are hashed on their way, so that
+what a digest is of is what the engine got; the documents that name them come last. An engine makes
+nothing of an archive that has no such document.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,63 +19,69 @@ from typing import TYPE_CHECKING, Any
 from evaluator.image_settings import ARCHITECTURE
 
 if TYPE_CHECKING:
+    from _hashlib import HASH
     from collections.abc import Callable, Iterable, Iterator
 
     from evaluator.intake.door import Unpacked
-    from evaluator.intake.pieces import Layer
 
 _OCI = "application/vnd.oci.image"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rebuilt:
-    """A `docker save` archive in chunks, and the id that its image gets.
+    """The layers of an image under its settings; `finished` writes a config as JSON.
 
-    Docker's own store names an image by its config's digest, containerd's by its
-    manifest's; both are computed here.
+    `ids` are what its image can have for an id, once all `chunks` were taken: Docker's own store
+    names it by its config's digest, containerd's by its manifest's.
     """
 
-    ids: tuple[str, str]
-    chunks: Iterator[bytes]
+    image: Unpacked
+    finished: Callable[[dict[str, Any]], bytes]
+    ids: tuple[str, ...] = ()
 
+    def chunks(self) -> Iterator[bytes]:
+        """A `docker save` archive."""
+        # containerd goes on with what an interrupted load left under a name, whatever it was.
+        folder, names, layers = secrets.token_hex(8), list[str](), list[dict[str, Any]]()
+        for number, layer in enumerate(self.image.layers):
+            digest = hashlib.sha256()
+            names.append(f"{folder}/{number}")
+            yield from _member(names[-1], layer.size, _hashed(layer.chunks(), digest))
+            layers.append(_descriptor("layer.v1.tar", digest, layer.size))
+        documents, self.ids = self._documents(names, layers)
+        for name, content in documents.items():
+            yield from _member(name, len(content), [content])
+        yield bytes(2 * tarfile.BLOCKSIZE)
 
-def rebuild(image: Unpacked, finished: Callable[[dict[str, Any]], bytes]) -> Rebuilt:
-    """Put the layers of `image` under its settings; `finished` writes a config as JSON."""
-    layers = [(_hashed(layer.chunks()), layer) for layer in image.layers]
-    config = finished(
-        {
-            "architecture": ARCHITECTURE,
-            "os": "linux",
-            "rootfs": {"type": "layers", "diff_ids": [digest for digest, _ in layers]},
-            "config": image.settings,
+    def _documents(
+        self, names: list[str], layers: list[dict[str, Any]]
+    ) -> tuple[dict[str, bytes], tuple[str, ...]]:
+        """What makes an image of members of these names and descriptors, and its ids."""
+        config = self.finished(
+            {
+                "architecture": ARCHITECTURE,
+                "os": "linux",
+                "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in layers]},
+                "config": self.image.settings,
+            }
+        )
+        of_config = _descriptor("config.v1+json", hashlib.sha256(config), len(config))
+        manifest = _dump(
+            schemaVersion=2,
+            mediaType=f"{_OCI}.manifest.v1+json",
+            config=of_config,
+            layers=layers,
+        )
+        entry = _descriptor("manifest.v1+json", hashlib.sha256(manifest), len(manifest))
+        archived = {"Config": _blob(of_config), "RepoTags": None, "Layers": names}
+        documents = {
+            _blob(of_config): config,
+            _blob(entry): manifest,
+            "oci-layout": _dump(imageLayoutVersion="1.0.0"),
+            "index.json": _dump(schemaVersion=2, manifests=[entry]),
+            "manifest.json": json.dumps([archived]).encode(),
         }
-    )
-    manifest = _dump(
-        schemaVersion=2,
-        mediaType=f"{_OCI}.manifest.v1+json",
-        config=_descriptor("config.v1+json", _digest(config), len(config)),
-        layers=[_descriptor("layer.v1.tar", digest, layer.size) for digest, layer in layers],
-    )
-    entry = _descriptor("manifest.v1+json", _digest(manifest), len(manifest))
-    names = [_blob(digest) for digest, _ in layers]
-    archived = {"Config": _blob(_digest(config)), "RepoTags": None, "Layers": names}
-    documents = {
-        "oci-layout": _dump(imageLayoutVersion="1.0.0"),
-        "index.json": _dump(schemaVersion=2, manifests=[entry]),
-        "manifest.json": json.dumps([archived]).encode(),
-        _blob(_digest(manifest)): manifest,
-        _blob(_digest(config)): config,
-    }
-    # Equal layers are one file.
-    return Rebuilt((_digest(config), _digest(manifest)), _archive(documents, dict(layers)))
-
-
-def _archive(documents: dict[str, bytes], layers: dict[str, Layer]) -> Iterator[bytes]:
-    for name, content in documents.items():
-        yield from _member(name, len(content), [content])
-    for digest, layer in layers.items():
-        yield from _member(_blob(digest), layer.size, layer.chunks())
-    yield bytes(2 * tarfile.BLOCKSIZE)
+        return documents, (of_config["digest"], entry["digest"])
 
 
 def _member(name: str, size: int, content: Iterable[bytes]) -> Iterator[bytes]:
@@ -84,24 +93,20 @@ def _member(name: str, size: int, content: Iterable[bytes]) -> Iterator[bytes]:
     yield bytes(-size % tarfile.BLOCKSIZE)
 
 
-def _descriptor(kind: str, digest: str, size: int) -> dict[str, Any]:
-    return {"mediaType": f"{_OCI}.{kind}", "digest": digest, "size": size}
+def _hashed(content: Iterable[bytes], digest: HASH) -> Iterator[bytes]:
+    for chunk in content:
+        digest.update(chunk)
+        yield chunk
+
+
+def _descriptor(kind: str, digest: HASH, size: int) -> dict[str, Any]:
+    named = f"sha256:{digest.hexdigest()}"
+    return {"mediaType": f"{_OCI}.{kind}", "digest": named, "size": size}
 
 
 def _dump(**document: Any) -> bytes:  # noqa: ANN401 - JSON
     return json.dumps(document).encode()
 
 
-def _hashed(content: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for chunk in content:
-        digest.update(chunk)
-    return f"sha256:{digest.hexdigest()}"
-
-
-def _digest(content: bytes) -> str:
-    return _hashed([content])
-
-
-def _blob(digest: str) -> str:
-    return f"blobs/{digest.replace(':', '/')}"
+def _blob(descriptor: dict[str, Any]) -> str:
+    return f"blobs/{descriptor['digest'].replace(':', '/')}"

@@ -14,7 +14,7 @@ from sandbox.spec import SandboxError
 from sandbox.wall import run_filter
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
     from docker import APIClient
@@ -52,11 +52,11 @@ class NotLoadable(Exception):  # noqa: N818 - a finding about an image, not a fa
     """The engine read the archive and could not make an image of it."""
 
 
-def load_image(archive: Iterable[bytes], ids: tuple[str, ...]) -> str:
+def load_image(archive: Iterable[bytes], ids: Callable[[], tuple[str, ...]]) -> str:
     """Give the engine an archive whose image must get one of `ids`; returns which.
 
-    Raises NotLoadable when the engine rejects the archive, SandboxError when the fault
-    is its own.
+    They are asked for once all of the archive was taken. Raises NotLoadable when the engine rejects
+    it, SandboxError when the fault is the engine's own.
     """
     client = connect()
     with engine_errors(), ExitStack() as sent:
@@ -68,7 +68,8 @@ def load_image(archive: Iterable[bytes], ids: tuple[str, ...]) -> str:
         except docker.errors.APIError as error:
             _require_space(str(error))
             raise NotLoadable from error
-    image = next((found for found in map(find_image, ids) if found in ids), None)
+    expected = ids()
+    image = next((found for found in map(find_image, expected) if found in expected), None)
     if image is None:
         raise NotLoadable
     return image

@@ -18,7 +18,7 @@ SPOOL, ARCHIVE = 0, 1  # of which file a piece is
 Piece = tuple[int, int, int]
 """A file, and the place and the number of the bytes in it."""
 
-_CHUNK = 2**20
+_CHUNK = 2**17  # bytes; what is hashed and sent on stays in a processor's own cache
 _WORTH = 2**18  # bytes; a shorter content is copied as fast as it is looked up
 _MOST = 50_000  # pieces of an image: a report of them has under 4 MiB
 

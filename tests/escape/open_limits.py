@@ -206,7 +206,7 @@ def leaking_start(row: Attack, bench: Bench, control: str | None, _wall: Wall) -
     content = layer()
     config = image_config([digest(content)]) | {"config": {"Entrypoint": ["/not-there"]}}
     archive = tar(docker_archive(content, config))
-    image = sandbox.load_image([archive], (digest(json.dumps(config).encode()),))
+    image = sandbox.load_image([archive], lambda: (digest(json.dumps(config).encode()),))
     spec = Spec(
         run=secrets.token_hex(8),
         image=image,

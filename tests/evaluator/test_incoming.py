@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
-import io
 import os
 import signal
 import tempfile
@@ -60,20 +59,22 @@ class Place:
         """What an interruption leaves."""
         return Incoming(self.folder / "incoming" / "acme", lambda *told: self.told.append(told))
 
-    def copy(self, *, fail_at: int = 10**9, error: BaseException | None = None) -> object:
+    def copy(
+        self, *, fail_at: int = 10**9, error: BaseException | None = None
+    ) -> tuple[str, int] | None:
         """Copy the file, with this error once so many bytes were read."""
-        place = self
+        send = os.sendfile
 
-        class Watched(io.FileIO):
-            def read(self, size: int | None = -1) -> bytes:
-                if self.tell() >= fail_at and error:
-                    raise error
-                chunk = super().read(size)
-                place.read += len(chunk)
-                return chunk
+        def watched(copy: int, file: int, offset: int, most: int) -> int:
+            if offset >= fail_at and error:
+                raise error
+            sent = send(copy, file, offset, most)
+            self.read += sent
+            return sent
 
         self.read = 0
-        with Watched(self.source) as file:
+        with pytest.MonkeyPatch.context() as patch, self.source.open("rb") as file:
+            patch.setattr(os, "sendfile", watched)
             return copied(file, self.target, MOST, self.kept)
 
 
@@ -148,10 +149,9 @@ def _kill_at(wanted: int) -> None:
         return stepped
 
     for owner, names in (
-        (os, ("open", "mkdir", "fsync", "fchmod", "close")),
+        (os, ("open", "mkdir", "sendfile", "truncate", "fsync", "fchmod", "close")),
         (fcntl, ("flock",)),
         (Path, ("rename", "unlink", "chmod", "mkdir")),
-        (incoming, ("_write",)),
     ):
         for name in names:
             setattr(owner, name, step(getattr(owner, name)))
@@ -213,19 +213,65 @@ def test_a_file_that_was_written_again_starts_anew(place: Place) -> None:
     assert place.read == len(CONTENT)
 
 
-def test_a_file_that_changes_while_it_is_copied_is_not_taken(place: Place) -> None:
-    """Half of the one and half of the other is nobody's submission."""
+@pytest.mark.parametrize("size", [len(CONTENT), len(CONTENT) // 2])
+def test_a_file_that_changes_while_it_is_copied_is_not_taken(
+    place: Place, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Half of the one and half of the other is nobody's submission, nor is a half alone."""
+    send = os.sendfile
 
-    class Changing(io.FileIO):
-        def read(self, size: int | None = -1) -> bytes:
-            os.utime(place.source)
-            return super().read(size)
+    def changing(*arguments: int) -> int:
+        os.truncate(place.source, size)
+        os.utime(place.source)
+        return send(*arguments)
 
-    with Changing(place.source) as file, pytest.raises(OwnerError, match="changed while"):
-        copied(file, place.target, MOST, place.kept)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "sendfile", changing)
+        with pytest.raises(OwnerError, match="changed while"):
+            place.copy()
 
     assert not place.target.exists()
     assert not place.kept.note.exists()
+
+
+@pytest.mark.parametrize("other", [CONTENT, CONTENT[::-1]])
+def test_a_digest_is_of_the_bytes_that_are_kept(
+    place: Place, monkeypatch: pytest.MonkeyPatch, other: bytes
+) -> None:
+    """Whatever the vendor's file held a moment before or after; the control copies it as it is."""
+
+    def send(copy: int, _: int, offset: int, most: int) -> int:
+        return os.write(copy, other[offset : offset + most])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "sendfile", send)
+        digest, _ = place.copy() or ("nothing", 0)
+
+    assert digest == hashlib.sha256(place.target.read_bytes()).hexdigest()
+    assert (digest == hashlib.sha256(CONTENT).hexdigest()) is (other == CONTENT)
+
+
+def test_a_copy_is_no_more_than_so_many_chunks_ahead_of_its_hash(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a large one would have left the memory by the time it is read back."""
+    read, behind = os.preadv, list[int]()
+
+    def slow(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        for _ in range(2000 if not behind else 0):
+            if place.read == 4 * CHUNK:  # three wait for their hash, and one more is there
+                break
+            time.sleep(0.001)
+        behind.append(place.read - offset)
+        return read(descriptor, buffers, offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(incoming, "SECONDS", 1000)  # a note waits for the hash
+        patch.setattr(incoming, "_AHEAD", 3)
+        patch.setattr(os, "preadv", slow)
+        require_whole(place)
+
+    assert max(behind) == 4 * CHUNK
 
 
 @pytest.mark.parametrize("size", [CHUNK - 1, MOST + 1])
@@ -267,21 +313,46 @@ def test_a_disk_that_fills_all_the_same_keeps_what_was_noted(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The half of a chunk that was written does not count."""
-    writes = iter(range(100))
+    send = os.sendfile
 
-    def write(copy: io.FileIO, chunk: bytes) -> None:
-        if next(writes) == 5:
-            copy.write(chunk[: CHUNK // 2])
+    def filling(copy: int, file: int, offset: int, most: int) -> int:
+        if offset == 5 * CHUNK:
+            send(copy, file, offset, CHUNK // 2)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        copy.write(chunk)
+        return send(copy, file, offset, most)
 
     with monkeypatch.context() as patch:
-        patch.setattr(incoming, "_write", write)
+        patch.setattr(os, "sendfile", filling)
         with pytest.raises(SandboxError, match="No space left on device"):
             place.copy()
 
     require_whole(place)
     assert place.read == 5 * CHUNK
+
+
+@pytest.mark.parametrize("whole", [5, CHUNKS - 1])
+@pytest.mark.parametrize("trouble", [errno.EIO, None])
+def test_a_disk_that_does_not_give_back_what_it_took_ends_a_copy(
+    place: Place, monkeypatch: pytest.MonkeyPatch, trouble: int | None, whole: int
+) -> None:
+    """By an error, or by an end that comes too early; what was hashed before that is kept."""
+    read = os.preadv
+
+    def failing(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        if offset < whole * CHUNK:
+            return read(descriptor, buffers, offset)
+        if trouble is not None:
+            raise OSError(trouble, os.strerror(trouble))
+        return 0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "preadv", failing)
+        with pytest.raises(SandboxError, match="Input/output error") as broken:
+            place.copy()
+    assert "submit the same file again" in broken.value.__notes__[0]
+
+    require_whole(place)
+    assert place.read == len(CONTENT) - whole * CHUNK
 
 
 def test_a_sweep_removes_what_nobody_came_back_for(place: Place) -> None:
