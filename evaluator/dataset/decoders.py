@@ -11,13 +11,13 @@ from __future__ import annotations
 import gc
 import os
 import pickle
-import signal
-import socket
 import stat
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn, Self
+from functools import partial
+from typing import TYPE_CHECKING, Self
 
+from evaluator.dataset.child import Child
 from evaluator.dataset.decoding import decode, to_grey
 from evaluator.dataset.pixels import MAX_BYTES, TileError
 from evaluator.dataset.problems import Problem
@@ -26,6 +26,7 @@ from evaluator.dataset.tiles import File, Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from io import BufferedRWPair
 
     from evaluator.dataset.pixels import Pixels
     from evaluator.dataset.tiles import Tile
@@ -97,30 +98,18 @@ class _Worker:
         self._start()
 
     def _start(self) -> None:
-        scratch = self._scratch()
-        ours, theirs = socket.socketpair()
-        self._pid = os.fork()
-        if self._pid == 0:
-            ours.close()  # those of the workers before it stay open: they end once it has ended
-            _serve(theirs, scratch, grayscale=self._grayscale)
-        theirs.close()
-        self._pipe = ours.makefile("rwb")
-        ours.close()
+        serve = partial(_serve, scratch=self._scratch(), grayscale=self._grayscale)
+        self._child = Child(serve)
 
     def end(self) -> None:
         """Kill it; what it writes is of no use to anybody else."""
-        pid, self._pid = self._pid, 0
-        if pid:  # else it has been ended, and another has not begun
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-        with suppress(ConnectionError):  # of what had been on its way to it
-            self._pipe.close()
+        self._child.end()
 
     def ask(self, files: list[_File]) -> None:
         """Send files to decode."""
         with suppress(ConnectionError):  # it has died, so that no answer will come
-            pickle.dump(files, self._pipe, pickle.HIGHEST_PROTOCOL)
-            self._pipe.flush()
+            pickle.dump(files, self._child.pipe, pickle.HIGHEST_PROTOCOL)
+            self._child.pipe.flush()
 
     def answers(self, files: list[_File]) -> list[_Answer]:
         """Wait for what became of the files that were sent.
@@ -128,7 +117,7 @@ class _Worker:
         Where the worker died of one, they are sent again one by one. OSError if it cannot write.
         """
         try:
-            found: list[_Answer] | OSError = pickle.load(self._pipe)  # noqa: S301 - of our own fork
+            found: list[_Answer] | OSError = pickle.load(self._child.pipe)  # noqa: S301 - of our fork
         except (EOFError, ConnectionError, pickle.UnpicklingError):
             self.end()
             self._start()
@@ -145,26 +134,18 @@ class _Worker:
 _CRASH = ("corrupt", "damaged in a way that ends its decoder")
 
 
-def _serve(pipe: socket.socket, scratch: Scratch, *, grayscale: bool) -> NoReturn:
+def _serve(pipe: BufferedRWPair, scratch: Scratch, *, grayscale: bool) -> None:
     """Be a worker until the parent hangs up. It says nothing but its answers."""
-    try:
-        gc.freeze()  # what is its parent's is never garbage here, and looking at it costs
-        gc.disable()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # the parent gets them too, and decides
-        with pipe.makefile("rwb") as stream:
-            while True:
-                files: list[_File] = pickle.load(stream)  # noqa: S301 - of our parent
-                found: list[_Answer] | OSError
-                try:
-                    found = [_answer(file, scratch, grayscale=grayscale) for file in files]
-                except OSError as error:
-                    found = error
-                pickle.dump(found, stream, pickle.HIGHEST_PROTOCOL)
-                stream.flush()
-                gc.collect()
-    finally:
-        os._exit(0)  # nothing of the parent's is flushed, closed or removed here
+    while True:
+        files: list[_File] = pickle.load(pipe)  # noqa: S301 - of our parent
+        found: list[_Answer] | OSError
+        try:
+            found = [_answer(file, scratch, grayscale=grayscale) for file in files]
+        except OSError as error:
+            found = error
+        pickle.dump(found, pipe, pickle.HIGHEST_PROTOCOL)
+        pipe.flush()
+        gc.collect()
 
 
 def _answer(file: _File, scratch: Scratch, *, grayscale: bool) -> _Answer:

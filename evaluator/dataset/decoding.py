@@ -15,6 +15,7 @@ from imagecodecs import jpeg8_decode
 from PIL import Image
 
 from evaluator.dataset.pixels import MAX_BYTES, Pixels, TileError, as_tile, check_size
+from evaluator.dataset.plain_tiff import read_plain_tiff
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
@@ -60,14 +61,21 @@ def to_grey(pixels: Pixels) -> Pixels:
 
 def _reader(data: bytes) -> Callable[[bytes], Pixels]:
     if data.startswith(_TIFF):
-        from evaluator.dataset.geotiff import read_tiff  # noqa: PLC0415 - see there
-
-        return read_tiff
+        return _read_tiff
     if data.startswith(_JPEG):
         return _read_jpeg
     if data.startswith(_PNG):
         return _read_png_or_jpeg
     raise TileError("not an image", "is not a JPEG, PNG or TIFF")
+
+
+def _read_tiff(data: bytes) -> Pixels:
+    pixels = read_plain_tiff(data)
+    if pixels is not None:
+        return pixels
+    from evaluator.dataset.geotiff import read_tiff  # noqa: PLC0415 - see there
+
+    return read_tiff(data)
 
 
 def _read_jpeg(data: bytes) -> Pixels:

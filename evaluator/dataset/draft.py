@@ -10,7 +10,7 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from evaluator.dataset.sealed import versions
 from evaluator.errors import OwnerError
@@ -44,8 +44,7 @@ def new_version(data: Path) -> Iterator[Draft]:
     """
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (data / ".lock").open("w") as lock:
-            _take(lock.fileno(), data)
+        with _locked(data):
             version = max(versions(data), default=0) + 1
             folder = data / f".{version}.tmp"
             _sweep(data)
@@ -61,13 +60,25 @@ def new_version(data: Path) -> Iterator[Draft]:
         raise _explain(data, error) from error
 
 
-def _take(lock: int, data: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise OwnerError(
-            f"Another import is writing to {data}. Wait until it has ended, then start again."
-        ) from error
+@contextmanager
+def _locked(data: Path) -> Iterator[None]:
+    with (data / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OwnerError(
+                f"Another import is writing to {data}. Wait until it has ended, then start again."
+            ) from error
+        _held.append(lock)
+        try:
+            yield
+        finally:
+            _held.remove(lock)
+
+
+_held: list[TextIO] = []
+# A child has no part in a lock, or it would hold it for as long as it outlives a killed import.
+os.register_at_fork(after_in_child=lambda: [lock.close() for lock in _held])
 
 
 def _sweep(data: Path) -> None:

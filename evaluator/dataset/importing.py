@@ -4,9 +4,10 @@
     split    choose the holdout: by class, whole groups, and never the same pixels on both sides
     seal     write both sides in a secret random order, hash them, publish the version
 
-The modules in that order: `sources` (with `archives`, `arrays`), `decoders` (with `decoding`,
-`scratch`), `survey`, `pool` (with `digests`); `planning` (with `splitting`); `sealing` (with
-`commitment`, `bands`), `draft`. `sealed` opens what they made.
+The modules in that order: `sources` (with `archives`, `arrays`), `decoders` (with `child`,
+`decoding`, `plain_tiff`, `geotiff`, `scratch`), `survey`, `pool` (with `digests`); `planning` (with
+`splitting`); `sealing` (with `commitment`, `tally`, `bands`), `draft`. `sealed` opens what they
+made.
 
 An import with a problem brings in nothing, unless it is told to leave the bad tiles out.
 """

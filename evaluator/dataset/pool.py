@@ -97,9 +97,13 @@ class Pool:
         self._offsets.append(pixels.offset)
         return None
 
-    def read(self, rows: Sequence[int]) -> Pixels:
-        """Return these tiles, (len(rows), *shape), in this order."""
-        tiles = np.empty((len(rows), *self.shape), np.dtype(self.dtype).newbyteorder("<"))
+    def room(self, tiles: int) -> Pixels:
+        """Return an array for some tiles, (tiles, *shape), to be filled and filled again."""
+        return np.empty((tiles, *self.shape), np.dtype(self.dtype).newbyteorder("<"))
+
+    def read(self, rows: Sequence[int], room: Pixels) -> Pixels:
+        """Fill as much of the room as these tiles need, in this order, and return that."""
+        tiles = room[: len(rows)]
         for tile, row in zip(tiles, rows, strict=True):
             self._scratches[self._files[row]].read(tile, self._offsets[row])
         return tiles

@@ -7,31 +7,30 @@ get is 0444, because a single file mounted into one must be readable for the con
 import json
 import os
 import secrets
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
-from itertools import islice
+from itertools import cycle
 from math import prod
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 import numpy as np
 
 from evaluator.dataset import commitment
 from evaluator.dataset.arrays import header_bytes
-from evaluator.dataset.bands import BandStatistics, Sums
 from evaluator.dataset.draft import Draft
 from evaluator.dataset.pixels import Pixels
 from evaluator.dataset.planning import Plan, class_counts
 from evaluator.dataset.pool import Pool
 from evaluator.dataset.sealed import GROUP_BYTES, GROUPS, TARGETS, Dtype, Seal
+from evaluator.dataset.tally import Tally
 from evaluator.dataset.targets import TargetRule
 from evaluator.dataset.tiles import Progress
 
-_BATCH_BYTES = 2 * 2**20
-_EARLY = 2**20  # bytes that are worth telling the disk of
+_BATCH_BYTES = 2**20  # a core's own cache holds them
+_EARLY = 8 * 2**20  # bytes that are worth telling the disk of
 _CONTAINER, _OWNER = 0o444, 0o600
 
 
@@ -42,18 +41,30 @@ def seal(
 
     `progress` sees the stage "sealing". OSError if the disk is full or fails.
     """
-    writer = _Writer(draft.folder, pool, plan, targets, progress)
-    writer.side("holdout", plan.holdout)
-    if plan.training:
-        writer.side("training", plan.training)
-    writer.commitment(f"holdout-{draft.version}")
-    writer.seal(draft.version)
+    # The tally forks, so it comes before the threads: one that reads and one that writes.
+    with Tally(pool, plan.classes) as tally, ThreadPoolExecutor(2) as threads:
+        writer = _Writer(draft.folder, pool, plan, targets, progress, tally=tally, threads=threads)
+        writer.side("holdout", plan.holdout)
+        if plan.training:
+            writer.side("training", plan.training)
+        writer.commitment(f"holdout-{draft.version}")
+        writer.seal(draft.version)
 
 
 class _Writer:
-    def __init__(
-        self, folder: Path, pool: Pool, plan: Plan, targets: TargetRule | None, progress: Progress
+    def __init__(  # noqa: PLR0913 - what `seal` is given, and its threads
+        self,
+        folder: Path,
+        pool: Pool,
+        plan: Plan,
+        targets: TargetRule | None,
+        progress: Progress,
+        *,
+        tally: Tally,
+        threads: ThreadPoolExecutor,
     ) -> None:
+        self._tally = tally
+        self._threads = threads
         self._folder = folder
         self._pool = pool
         self._plan = plan
@@ -61,7 +72,6 @@ class _Writer:
         self._progress = progress
         self._total = len(plan.holdout) + len(plan.training)
         self._done = 0
-        self._bands = [BandStatistics(self._channels) for _ in plan.classes]
         self._files: dict[str, str] = {}
         self._index = {label: number for number, label in enumerate(plan.classes)}
 
@@ -86,8 +96,8 @@ class _Writer:
             self._write(f"{name}/{TARGETS}", [header, targets], mode)
         if any(pool.groups[row] for row in rows):
             header = header_bytes((len(rows), GROUP_BYTES), "uint8")
-            groups = (pool.groups[row] or bytes(GROUP_BYTES) for row in rows)
-            self._write(f"{name}/{GROUPS}", [header, *groups], _OWNER)
+            groups = b"".join(pool.groups[row] or bytes(GROUP_BYTES) for row in rows)
+            self._write(f"{name}/{GROUPS}", [header, groups], _OWNER)
 
     def commitment(self, name: str) -> None:
         """Write the commitment to the holdout, and the secret that it is salted with."""
@@ -102,10 +112,8 @@ class _Writer:
 
     def seal(self, version: int) -> None:
         """Write seal.json, which lists what was written before it."""
+        bands = self._tally.result()
         plan, count = self._plan, partial(class_counts, self._pool, classes=self._plan.classes)
-        whole = BandStatistics(self._channels)
-        for one in self._bands:
-            whole.merge(one.sums)
         document = Seal(
             version=version,
             task="regression" if self._targets else "classification",
@@ -117,40 +125,33 @@ class _Writer:
             dtype=cast("Dtype", self._pool.dtype),
             holdout=count(plan.holdout),
             training=count(plan.training) if plan.training else None,
-            bands=whole.bands(),
-            class_bands=tuple(one.moments() for one in self._bands),
+            bands=bands.bands(),
+            class_bands=bands.moments(),
             files=self._files,
         )
         self._write("seal.json", [document.model_dump_json(indent=2).encode() + b"\n"], _OWNER)
 
     def _tiles(self, shape: tuple[int, ...], rows: Sequence[int]) -> Iterator[bytes | memoryview]:
-        """Yield the file in batches; two more are being read while one is hashed and written."""
+        """Yield the file in batches; the next is being read while one is hashed and written."""
         yield header_bytes(shape, self._pool.dtype)
         tile_bytes = np.dtype(self._pool.dtype).itemsize * prod(self._pool.shape)
         step = max(1, _BATCH_BYTES // tile_bytes)
         batches = (rows[start : start + step] for start in range(0, len(rows), step))
-        with ThreadPoolExecutor(2) as threads:
-            coming = deque(threads.submit(self._batch, batch) for batch in islice(batches, 2))
-            while coming:
-                self._progress("sealing", self._done, self._total)
-                tiles, sums = coming.popleft().result()
-                coming += [threads.submit(self._batch, batch) for batch in islice(batches, 1)]
-                for label, found in sums.items():
-                    self._bands[label].merge(found)
-                self._done += len(tiles)
-                yield tiles.data.cast("B")
+        # Used again and again, by turns: new memory for each batch would cost as much as reading.
+        rooms = cycle([self._pool.room(step), self._pool.room(step)])
+        reads = map(self._read, batches, rooms)
+        coming = next(reads, None)
+        while coming:
+            self._progress("sealing", self._done, self._total)
+            tiles, coming = coming.result(), next(reads, None)
+            self._done += len(tiles)
+            yield tiles.data.cast("B")
         self._progress("sealing", self._done, self._total)
 
-    def _batch(self, rows: Sequence[int]) -> tuple[Pixels, dict[int, Sums]]:
-        """Read tiles, and gather the statistics of each class."""
-        tiles = self._pool.read(rows)
-        labels = np.array([self._index[self._pool.labels[row]] for row in rows])
-        sums = {}
-        for label in np.unique(labels).tolist():
-            statistics = BandStatistics(self._channels)
-            statistics.add(tiles[labels == label])
-            sums[label] = statistics.sums
-        return tiles, sums
+    def _read(self, rows: Sequence[int], room: Pixels) -> Future[Pixels]:
+        """Begin to read tiles, here and where their statistics are taken."""
+        self._tally.add(rows)
+        return self._threads.submit(self._pool.read, rows, room)
 
     def _manifest(self, tiles: int) -> bytes:
         document: dict[str, object] = {
@@ -178,9 +179,16 @@ class _Writer:
         digest = sha256()
         with path.open("xb") as file:
             for chunk in chunks:
+                writing = self._threads.submit(_put, file, chunk)
                 digest.update(chunk)
-                file.write(chunk)
-                if len(chunk) >= _EARLY:  # the disk may begin, and need not wait for the end
-                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                writing.result()
         path.chmod(mode)
         self._files[name] = digest.hexdigest()
+
+
+def _put(file: BinaryIO, chunk: bytes | memoryview) -> None:
+    """Write, and have the disk begin where that is worth it: it need not wait for the end."""
+    before = file.tell() // _EARLY
+    file.write(chunk)
+    if file.tell() // _EARLY > before:
+        os.posix_fadvise(file.fileno(), before * _EARLY, 0, os.POSIX_FADV_DONTNEED)

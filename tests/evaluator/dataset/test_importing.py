@@ -25,6 +25,7 @@ from evaluator.dataset.sealed import (
     Dataset,
     Split,
     check_seal,
+    describe,
     open_dataset,
 )
 from evaluator.errors import OwnerError
@@ -78,6 +79,23 @@ def test_import_keeps_every_pixel_and_label(class_folders: Folders, tmp_path: Pa
 
     assert both_sides(report.dataset) == expected
     assert (report.skipped, report.duplicates, report.asked) == (0, 0, 5)
+
+
+@pytest.mark.parametrize("size", [1, 3 * 8 * 8])
+def test_pixels_are_kept_in_many_batches_as_in_one(
+    class_folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """No batch is written over by the one after it, and the statistics are of all."""
+    source = class_folders({"barley": 41, "corn": 32})
+    one = import_tiles(tmp_path / "one", source, RULES, holdout=20, progress=quiet).dataset
+    monkeypatch.setattr(sealing, "_BATCH_BYTES", size)
+
+    many = import_tiles(tmp_path / "many", source, RULES, holdout=20, progress=quiet).dataset
+
+    check_seal(many)
+    assert both_sides(many) == both_sides(one)
+    for ours, theirs in zip(describe(many).bands, describe(one).bands, strict=True):
+        assert ours.model_dump() == pytest.approx(theirs.model_dump())
 
 
 def test_nothing_but_pixels_comes_along(tmp_path: Path) -> None:

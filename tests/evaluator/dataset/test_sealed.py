@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluator.dataset.bands import BandStatistics
 from evaluator.dataset.importing import ImportRules, import_tiles, split_again
 from evaluator.dataset.labels import read_labels
 from evaluator.dataset.sealed import Dataset, check_seal, describe, open_dataset
@@ -209,15 +208,3 @@ def test_description_sums_up(dataset: Dataset) -> None:
         assert found.mean == pytest.approx(values.mean())
         assert found.std == pytest.approx(values.std())
         assert (found.minimum, found.maximum) == (values.min(), values.max())
-
-
-def test_band_statistics_keep_their_precision() -> None:
-    """A small spread around a large mean survives merging batch by batch."""
-    random = np.random.default_rng(5)
-    tiles = (60_000 + random.integers(0, 3, (64, 16, 16, 2))).astype(np.uint16)
-    statistics = BandStatistics(2)
-    for start in range(0, 64, 7):
-        statistics.add(tiles[start : start + 7])
-
-    for band, found in enumerate(statistics.bands()):
-        assert found.std == pytest.approx(tiles[..., band].std(dtype=np.float64), rel=1e-9)
