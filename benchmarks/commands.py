@@ -22,6 +22,9 @@ What `evaluator run` adds to "docker run" is for the most part Python's imports 
 above; what a run adds, below): the engine's client, the models of settings and statements, and the
 rest. It is why the targets of fast models are not reached by a command of its own; `evaluator work`
 imports once for many runs, and a run of it costs little more than "docker run" (many submissions).
+The wall itself costs nothing here: the engine starts a container as fast with all its options as
+with none. To start it before the submission is admitted and logged would hide 0.2 s of that start
+behind the imports; it is not done, so that nothing runs of which the log does not tell.
 Against the Codabench-like flow "docker run" alone, without any of what the product adds, is no more
 than three to four times as fast on these tiles: the rest of that target cannot be reached.
 """
