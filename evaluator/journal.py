@@ -205,7 +205,7 @@ def withdraw(workspace: Workspace, signers: Signers, run: str, reason: str) -> i
 def _result(book: Logbook, run: str) -> tuple[int, Result]:
     """Where the log has the result of a run; OwnerError where it has none."""
     if row := book.ledger.run(run):
-        received = book.ledger.position(f"received/{row.submission or f'run-{run}'}")
+        received = book.ledger.position(f"received/{row.received}")
         position = book.ledger.position(f"end/{received}")
         if position is not None:
             statement = book.read(position).statement

@@ -210,10 +210,8 @@ class Ledger(LedgerView):
         """Say that the signed file has its name; `due` is when it states that it may leave."""
         with self._writing():
             found = self._step(run, "released")
-            self._connection.execute(
-                "UPDATE awaited SET due = ? WHERE received = ?",
-                (due, str(found.submission or f"run-{run}")),
-            )
+            query = "UPDATE awaited SET due = ? WHERE received = ?"
+            self._connection.execute(query, (due, found.received))
             if found.submission is not None:
                 end: SubmissionState = "refused" if _refused(found.statuses) else "done"
                 self._move_submission(found.submission, end, ended=found.ended)

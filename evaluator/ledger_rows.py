@@ -156,6 +156,11 @@ class RunRow:
     ended: str
     reason: str
 
+    @property
+    def received(self) -> str:
+        """By what name the log has received what it ran, after `received/` of `Entry.name`."""
+        return str(self.submission or f"run-{self.run}")
+
 
 @dataclass(frozen=True, slots=True)
 class Used:

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import gc
 import os
-import pickle
 import stat
 from collections import deque
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -26,8 +24,8 @@ from evaluator.dataset.tiles import File, Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from io import BufferedRWPair
 
+    from evaluator.dataset.child import Pipe
     from evaluator.dataset.pixels import Pixels
     from evaluator.dataset.tiles import Tile
 
@@ -107,9 +105,7 @@ class _Worker:
 
     def ask(self, files: list[_File]) -> None:
         """Send files to decode."""
-        with suppress(ConnectionError):  # it has died, so that no answer will come
-            pickle.dump(files, self._child.pipe, pickle.HIGHEST_PROTOCOL)
-            self._child.pipe.flush()
+        self._child.pipe.send(files)
 
     def answers(self, files: list[_File]) -> list[_Answer]:
         """Wait for what became of the files that were sent.
@@ -117,8 +113,8 @@ class _Worker:
         Where the worker died of one, they are sent again one by one. OSError if it cannot write.
         """
         try:
-            found: list[_Answer] | OSError = pickle.load(self._child.pipe)  # noqa: S301 - of our fork
-        except (EOFError, ConnectionError, pickle.UnpicklingError):
+            found: list[_Answer] | OSError = self._child.pipe.receive()
+        except EOFError:
             self.end()
             self._start()
             return [self._alone(file) for file in files] if len(files) > 1 else [_CRASH]
@@ -134,17 +130,16 @@ class _Worker:
 _CRASH = ("corrupt", "damaged in a way that ends its decoder")
 
 
-def _serve(pipe: BufferedRWPair, scratch: Scratch, *, grayscale: bool) -> None:
+def _serve(pipe: Pipe, scratch: Scratch, *, grayscale: bool) -> None:
     """Be a worker until the parent hangs up. It says nothing but its answers."""
     while True:
-        files: list[_File] = pickle.load(pipe)  # noqa: S301 - of our parent
+        files: list[_File] = pipe.receive()
         found: list[_Answer] | OSError
         try:
             found = [_answer(file, scratch, grayscale=grayscale) for file in files]
         except OSError as error:
             found = error
-        pickle.dump(found, pipe, pickle.HIGHEST_PROTOCOL)
-        pipe.flush()
+        pipe.send(found)
         gc.collect()
 
 

@@ -62,6 +62,11 @@ class Pool:
         """How many tiles there are."""
         return len(self.labels)
 
+    @property
+    def bands(self) -> int:
+        """How many bands each tile has."""
+        return self.shape[2] if len(self.shape) == 3 else 1
+
     def new_scratch(self) -> Scratch:
         """Return another file for pixels; `add` takes what was stored in any of them."""
         self._scratches.append(Scratch(self._path, len(self._scratches)))

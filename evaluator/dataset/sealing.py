@@ -75,10 +75,6 @@ class _Writer:
         self._files: dict[str, str] = {}
         self._index = {label: number for number, label in enumerate(plan.classes)}
 
-    @property
-    def _channels(self) -> int:
-        return self._pool.shape[2] if len(self._pool.shape) == 3 else 1
-
     def side(self, name: str, rows: Sequence[int]) -> None:
         """Write tiles, manifest, labels and, if tiles have them, targets and groups."""
         pool = self._pool
@@ -159,7 +155,7 @@ class _Writer:
             "tiles": tiles,
             "shape": list(self._pool.shape),
             "dtype": self._pool.dtype,
-            "bands": self._channels,
+            "bands": self._pool.bands,
             "classes": list(self._plan.classes),
             "task": "regression" if self._targets else "classification",
             "output_dtype": "float32" if self._targets else "uint8",
